@@ -9,9 +9,9 @@ use git_muster::inside::job_add::{AddJobs, NewJob};
 use git_muster::inside::locks::AcquireLock;
 use git_muster::inside::messages::SendMessage;
 use git_muster::inside::{
-    Beat, ClaimJobs, Claimant, Draft, Envelope, Found, Join, Ledger, Location, LockName, MessageType, OpId,
-    OpenOptions, Operation, Outcome, Request, ServerName, Settings, Taker, Write, clock, environment, found,
-    init_bare, open, random,
+    Beat, ClaimJobs, Claimant, Draft, InitHub, Join, Ledger, Location, LockName, LockRequest, MessageType,
+    OpId, OpenOptions, Operation, Outcome, Request, ServerName, Settings, Write, WriteOptions, clock,
+    environment, found, init_bare, open, random,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -118,7 +118,8 @@ fn message(number: usize) -> Draft {
 }
 
 fn lock(number: usize) -> AcquireLock {
-    let taker = Taker { server: server(), holder: server().to_string(), lease_seconds: 600, reason: None };
+    let taker =
+        LockRequest { server: server(), holder: server().to_string(), lease_seconds: 600, reason: None };
     AcquireLock { name: LockName::new(&format!("lock-{number}")).expect("a name"), taker, expired: None }
 }
 
@@ -151,7 +152,7 @@ fn hub(path: &Path, jobs: usize) -> Ledger {
         old_readers_seconds: None,
         moved: false,
     };
-    took(&mut ledger, vec![Found { mark: found::Mark::Keep }.into()]);
+    took(&mut ledger, vec![InitHub { mark: found::MarkerPolicy::Keep }.into()]);
     took(&mut ledger, vec![join.into()]);
     let jobs = (0..jobs).map(job).collect();
     took(&mut ledger, vec![AddJobs { jobs, requester: server() }.into()]);
@@ -171,7 +172,7 @@ fn took(ledger: &mut Ledger, operations: Vec<Operation>) -> f64 {
         origin: None,
     };
     let is_member = !matches!(operations.first(), Some(Operation::Found(_) | Operation::Join(_)));
-    let envelope = Envelope { beat: is_member.then_some(beat), ..Envelope::default() };
+    let envelope = WriteOptions { beat: is_member.then_some(beat), ..WriteOptions::default() };
     let count = operations.len();
     let begin = clock::since_boot();
     write(ledger, &envelope, operations);
@@ -179,7 +180,7 @@ fn took(ledger: &mut Ledger, operations: Vec<Operation>) -> f64 {
     took.as_secs_f64() * 1000.0 / f64::from(u32::try_from(count).expect("a small number"))
 }
 
-fn write(ledger: &mut Ledger, envelope: &Envelope, operations: Vec<Operation>) {
+fn write(ledger: &mut Ledger, envelope: &WriteOptions, operations: Vec<Operation>) {
     let request = |verb| Request {
         op: OpId::new(&random::id()).expect("an id"),
         now: clock::wall(),

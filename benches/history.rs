@@ -8,9 +8,11 @@
 use git_muster::inside::job_add::{AddJobs, NewJob};
 use git_muster::inside::job_step::{Step, StepJob};
 use git_muster::inside::locks::{AcquireLock, ReleaseLock};
-use git_muster::inside::messages::{Mark, MarkMessages, SendMessage};
-use git_muster::inside::{Archive, ClaimJobs, Envelope, Found, Join, Verb, found};
-use git_muster::inside::{Beat, Claimant, Draft, MessageType, Place, Question, Report, Taker, Timestamp};
+use git_muster::inside::messages::{MarkAs, MarkMessages, SendMessage};
+use git_muster::inside::{Archive, ClaimJobs, InitHub, Join, WriteCommand, WriteOptions, found};
+use git_muster::inside::{
+    AttemptResult, Beat, Claimant, Draft, HubRef, LockRequest, MessageType, Question, Timestamp,
+};
 use git_muster::inside::{JobId, LockName, MessageId, OpId, ServerName};
 use git_muster::inside::{Ledger, Location, OpenOptions, Outcome, Settings, init_bare};
 use git_muster::inside::{Machine, check_history, clock, environment, random};
@@ -78,7 +80,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn run<V: Verb<Answer: std::fmt::Debug>>(&mut self, by: &ServerName, verb: &V) -> V::Answer {
+    fn run<V: WriteCommand<Answer: std::fmt::Debug>>(&mut self, by: &ServerName, verb: &V) -> V::Answer {
         self.now = self.now.plus(PAUSE);
         let beat = Beat {
             server: by.clone(),
@@ -90,7 +92,7 @@ impl Fleet {
             stopping: None,
             origin: None,
         };
-        let envelope = Envelope { beat: Some(beat), ..Envelope::default() };
+        let envelope = WriteOptions { beat: Some(beat), ..WriteOptions::default() };
         let op = OpId::new(&random::id()).expect("an id");
         let outcome = envelope.run(&mut self.ledger, op, self.now, verb).expect("it can be written");
         let Outcome::Applied(receipt) = outcome else { unreachable!("nothing is refused here: {outcome:?}") };
@@ -102,7 +104,7 @@ fn make(path: &Path, commits: u64, is_archived: bool) {
     init_bare(path, "main").expect("a repository");
     let now = Timestamp::from_unix_millis(BEGUN).expect("a time");
     let mut fleet = Fleet { ledger: open(path), now };
-    drop(fleet.run(&server(0), &Found { mark: found::Mark::Keep }));
+    drop(fleet.run(&server(0), &InitHub { mark: found::MarkerPolicy::Keep }));
     for number in 0..4 {
         let name = server(number);
         let join = Join {
@@ -174,7 +176,7 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
         by: None,
     };
     drop(fleet.run(&me, &claim));
-    for step in [Step::Start, Step::Complete { report: Report::default() }] {
+    for step in [Step::Start, Step::Complete { report: AttemptResult::default() }] {
         drop(fleet.run(&me, &StepJob { server: me.clone(), job: job.clone(), token: 1, step }));
     }
     let draft = Draft {
@@ -191,10 +193,11 @@ fn work(fleet: &mut Fleet, round: u64) -> u64 {
     let sent = fleet.run(&me, &SendMessage { draft });
     let ids = vec![MessageId::new(&sent.id).expect("an id")];
     drop(
-        fleet.run(&other, &MarkMessages { server: other.clone(), ids, which: Vec::new(), mark: Mark::Read }),
+        fleet
+            .run(&other, &MarkMessages { server: other.clone(), ids, which: Vec::new(), mark: MarkAs::Read }),
     );
     let name = LockName::new("deploy").expect("a name");
-    let taker = Taker { server: me.clone(), holder: me.to_string(), lease_seconds: 600, reason: None };
+    let taker = LockRequest { server: me.clone(), holder: me.to_string(), lease_seconds: 600, reason: None };
     let term = fleet.run(&me, &AcquireLock { name: name.clone(), taker, expired: None });
     drop(fleet.run(&me, &ReleaseLock { name, server: me.clone(), token: term.token }));
     8
@@ -223,7 +226,7 @@ fn check_one(path: &Path) {
     let mut ledger = open(path);
     let begin = clock::since_boot();
     let place =
-        Place { hub: path.display().to_string(), branch: "main".to_owned(), name: "bench".to_owned() };
+        HubRef { hub: path.display().to_string(), branch: "main".to_owned(), name: "bench".to_owned() };
     let snapshot = ledger.read(true).expect("a hub");
     let question = Question { machine: &Machine::real(), place: &place, since: None, until: None };
     let found = check_history(&snapshot, &question, &|_, _| {}).expect("it can be read");

@@ -8,13 +8,14 @@
 
 use git_muster::inside::client::Client;
 use git_muster::inside::flows::acquire::{self, AcquireFlow};
-use git_muster::inside::flows::claim::{self, ClaimFlow, Known, Seen};
-use git_muster::inside::flows::{Failure, Patience};
+use git_muster::inside::flows::claim::{self, ClaimFlow, HubView, LocalView};
+use git_muster::inside::flows::{Failure, WaitLimit};
 use git_muster::inside::queries::jobs::ListJobs;
 use git_muster::inside::queries::{Query as _, locks::ListLocks};
 use git_muster::inside::{
-    ClaimJobs, Claimant, Envelope, Keep, Location, LockName, OpenOptions, Operation, Outcome, Place,
-    ServerName, Session, Settings, Stop, Taker, Verb, clock, hubs, locks::AcquireLock, open, random,
+    Abort, ClaimJobs, Claimant, HubRef, KeepFor, Location, LockName, LockRequest, OpenOptions, Operation,
+    Outcome, ServerName, Session, Settings, WriteCommand, WriteOptions, clock, hubs, locks::AcquireLock,
+    open, random,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl FrontEnd {
     fn new(hub: &str, me: &str) -> Self {
         let me = ServerName::new(me).expect("a name");
         let location = Location::parse(hub, std::path::Path::new("/"));
-        let place = Place {
+        let place = HubRef {
             hub: hub.to_owned(),
             branch: "main".into(),
             name: hubs::name_of(&location, None, "main"),
@@ -52,10 +53,10 @@ impl FrontEnd {
         Self { client: Client::at(place, ledger), me }
     }
 
-    fn write<V: Verb + Clone + Into<Operation>>(&mut self, verb: &V) -> Result<V::Answer, Failure> {
+    fn write<V: WriteCommand + Clone + Into<Operation>>(&mut self, verb: &V) -> Result<V::Answer, Failure> {
         let beat = Some(self.client.session(&self.me).beat(&self.client.whose(&self.me), None));
-        let envelope = Envelope { beat, ..Envelope::default() };
-        let written = self.client.write(&envelope, (verb, Keep::WhileUnknown), |why| eprintln!("{why}"));
+        let envelope = WriteOptions { beat, ..WriteOptions::default() };
+        let written = self.client.write(&envelope, (verb, KeepFor::WhileUnknown), |why| eprintln!("{why}"));
         Failure::of(&written).map_or(Ok(()), Err)?;
         match written {
             Ok(Outcome::Applied(receipt)) => Ok(receipt.answer),
@@ -66,8 +67,12 @@ impl FrontEnd {
     /// Takes a lock, also from a holder that does not renew it.
     fn lock(&mut self, name: &str) -> Value {
         let name = LockName::new(name).expect("a name");
-        let taker =
-            Taker { server: self.me.clone(), holder: "front end".into(), lease_seconds: 60, reason: None };
+        let taker = LockRequest {
+            server: self.me.clone(),
+            holder: "front end".into(),
+            lease_seconds: 60,
+            reason: None,
+        };
         let acquire = AcquireLock { name: name.clone(), taker, expired: None };
         let mut flow = AcquireFlow::new(acquire, patience());
         let (mut token, mut event) = (0, acquire::Event::Begin);
@@ -113,11 +118,11 @@ impl FrontEnd {
                     Err(failure) => claim::Event::Failed(failure),
                 },
                 claim::Step::Recall => {
-                    let known = self.client.recall(|hub| Known::of(hub, flow.claimant(), clock::wall()));
+                    let known = self.client.recall(|hub| LocalView::of(hub, flow.claimant(), clock::wall()));
                     known.map_or(claim::Event::Unseen(Failure::Fault), claim::Event::Known)
                 }
                 claim::Step::Look => {
-                    let seen = self.client.read(true, |hub| Seen::of(hub, &self.me));
+                    let seen = self.client.read(true, |hub| HubView::of(hub, &self.me));
                     seen.map_or(claim::Event::Unseen(Failure::Fault), claim::Event::Seen)
                 }
                 claim::Step::BeginAnew => {
@@ -138,7 +143,7 @@ impl FrontEnd {
     fn list(&mut self) -> Value {
         let listed = self.client.read(false, |hub| {
             let now = clock::wall();
-            Ok::<_, Stop>(
+            Ok::<_, Abort>(
                 json!({"jobs": ListJobs::default().run(hub, now)?, "locks": ListLocks {}.run(hub, now)?}),
             )
         });
@@ -146,8 +151,8 @@ impl FrontEnd {
     }
 }
 
-fn patience() -> Patience {
-    Patience { until: clock::since_boot() + WAIT, pause: PAUSE }
+fn patience() -> WaitLimit {
+    WaitLimit { until: clock::since_boot() + WAIT, pause: PAUSE }
 }
 
 fn main() {

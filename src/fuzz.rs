@@ -14,7 +14,7 @@ use crate::domain::record::{Record, View};
 use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Broken, Row, Table};
+use crate::domain::table::{BrokenRecord, Row, Table};
 use crate::domain::time::{SPAN_MAX, Timestamp, parse_span, show_span};
 use crate::git::{Location, fuzz as git};
 use crate::ledger::fuzz as ledger;
@@ -60,7 +60,7 @@ fn table<T: Row>(bytes: &[u8], edit: impl Fn(&mut T)) {
     let Ok(written) = table.to_bytes() else { return };
     let again = Table::<T>::read(T::PATH, &written).expect("what was written is read");
     assert!(again.rows().map(Record::text).eq(before.iter().map(String::as_str)), "a record got other bytes");
-    assert!(again.broken().map(Broken::text).eq(broken.iter().map(String::as_str)), "a broken one did");
+    assert!(again.broken().map(BrokenRecord::text).eq(broken.iter().map(String::as_str)), "a broken one did");
     assert_eq!(again.to_bytes(), Ok(written), "written twice, it is the same");
     let Some(first) = table.rows_mut().next() else { return };
     check_edit(first, &edit);
@@ -69,7 +69,7 @@ fn table<T: Row>(bytes: &[u8], edit: impl Fn(&mut T)) {
     let written = table.to_bytes().expect("it could be written before");
     let again = Table::<T>::read(T::PATH, &written).expect("what was edited is read");
     assert!(again.rows().map(Record::text).eq(table.rows().map(Record::text)));
-    assert!(again.broken().map(Broken::text).eq(broken.iter().map(String::as_str)));
+    assert!(again.broken().map(BrokenRecord::text).eq(broken.iter().map(String::as_str)));
 }
 
 fn record<T: View>(bytes: &[u8], edit: impl Fn(&mut T)) {

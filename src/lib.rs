@@ -44,24 +44,24 @@ pub mod inside {
 
     /// For another front end: it asks, follows and does by these, and has no rule of its own.
     pub use crate::app::session::Session;
-    pub use crate::app::submit::Keep;
+    pub use crate::app::submit::KeepFor;
     pub use crate::app::{client, events, flows, queries};
     pub use crate::git::hubs;
-    pub use crate::ledger::{Freshness, Ledger, Outcome, OwnedSnapshot, Request, Settings, Stop};
+    pub use crate::ledger::{Abort, Freshness, Ledger, Outcome, OwnedSnapshot, Request, Settings};
 
     /// For tests and benches.
-    pub use crate::app::commands::found::{self, Found, TEMPLATE};
+    pub use crate::app::commands::found::{self, InitHub, TEMPLATE};
     pub use crate::app::commands::{
-        Envelope, Operation, Verb, Write, archive::Archive, job_add, job_claim::ClaimJobs, job_step,
-        lock as locks, message as messages, server::Join,
+        Operation, Write, WriteCommand, WriteOptions, archive::Archive, job_add, job_claim::ClaimJobs,
+        job_step, lock as locks, message as messages, server::Join,
     };
     pub use crate::app::fsck::{Question, check_history};
-    pub use crate::app::submit::Place;
+    pub use crate::app::submit::HubRef;
     pub use crate::domain::audit::Kind;
     pub use crate::domain::heartbeat::{Beat, Heartbeat};
     pub use crate::domain::id::{JobId, LockName, MessageId, OpId, ServerName};
-    pub use crate::domain::job::{Claimant, FailReason, Job, JobStatus, Report, Term};
-    pub use crate::domain::lock::{Lock, Taker};
+    pub use crate::domain::job::{AttemptResult, Claim, Claimant, FailReason, Job, JobStatus};
+    pub use crate::domain::lock::{Lock, LockRequest};
     pub use crate::domain::message::{Draft, MessageType};
     pub use crate::domain::queue::Queue;
     pub use crate::domain::shell::quoted;

@@ -3,19 +3,19 @@
 //! The commit that carries an operation shows by what it changed what was handed out. The answers
 //! have the shape of those that the verbs give.
 
-use crate::app::archived::{Named, look_up};
+use crate::app::archived::{IdMatch, look_up};
 use crate::app::commands::job_add::AddedJob;
-use crate::app::commands::lock::Term;
-use crate::app::commands::message::Sent;
+use crate::app::commands::lock::LockGrant;
+use crate::app::commands::message::SendResult;
 use crate::app::journal;
-use crate::app::stale::Restored;
+use crate::app::stale::RestoredDocuments;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::job::Job;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::message::Message;
 use crate::domain::record::Record;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Found, Ledger, Stop};
+use crate::ledger::{Abort, Documents, FoundOperation, Ledger};
 use crate::machine::Machine;
 use serde_json::Value;
 
@@ -33,16 +33,16 @@ pub struct Answered {
 impl Answered {
     /// What was answered by the commit that carries an operation. What cannot be read there is not known.
     #[must_use]
-    pub fn of(found: &Found, ledger: &Ledger) -> Self {
+    pub fn of(found: &FoundOperation, ledger: &Ledger) -> Self {
         let before = found.before.as_ref().unwrap_or(&found.version);
         // What the same commit put back was handed out before it.
         let before = ledger.at(before);
-        drop(Restored::default().show(&before));
+        drop(RestoredDocuments::default().show(&before));
         let made = answer_of(&before, &ledger.at(&found.version));
         let Some(answer) = made.ok().flatten() else { return Self::default() };
         let now = ledger.known();
         // What the next write puts back stands.
-        drop(Restored::default().show(&now));
+        drop(RestoredDocuments::default().show(&now));
         let stands = stands(&answer, None, &now).ok().flatten();
         let ids: Vec<&str> = answer.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let messages: Option<Table<Message>> = if ids.is_empty() { None } else { now.table().ok() };
@@ -67,7 +67,7 @@ impl Answered {
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Option<Value>, Stop> {
+pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Option<Value>, Abort> {
     if let Some(term) = terms(before, after)?.into_iter().next() {
         return Ok(to_value(&term));
     }
@@ -83,7 +83,7 @@ pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Opti
     let mut added = Vec::new();
     for job in new.rows().filter(|job| old.get(&job.id).is_none()) {
         // What was archived before came back because it is needed.
-        if matches!(look_up::<Job>(before, &job.id)?, Named::Nothing) {
+        if matches!(look_up::<Job>(before, &job.id)?, IdMatch::Nothing) {
             added.push(AddedJob { id: job.id.clone(), duplicate: false, status: job.status.clone() });
         }
     }
@@ -94,14 +94,14 @@ pub fn answer_of(before: &impl Documents, after: &impl Documents) -> Result<Opti
 }
 
 /// The locks that changed hands. That of assignments is taken by the way.
-fn terms(before: &impl Documents, after: &impl Documents) -> Result<Vec<Term>, Stop> {
+fn terms(before: &impl Documents, after: &impl Documents) -> Result<Vec<LockGrant>, Abort> {
     let (old, new): (Table<Lock>, Table<Lock>) = (before.table()?, after.table()?);
     let taken = new.rows().filter(|lock| {
         lock.is_held()
             && lock.name != JOB_ASSIGNMENT
             && lock.token > old.get(&lock.name).and_then(|lock| lock.token)
     });
-    let term = |lock: &Lock| Term {
+    let term = |lock: &Lock| LockGrant {
         name: lock.name.clone(),
         token: lock.token.unwrap_or(0),
         lease_seconds: lock.lease().as_secs(),
@@ -113,14 +113,14 @@ fn of_messages(
     before: &impl Documents,
     old: &Table<Message>,
     new: &Table<Message>,
-) -> Result<Option<Value>, Stop> {
+) -> Result<Option<Value>, Abort> {
     let mut marked = Vec::new();
     for message in new.rows() {
         let old = match old.get(&message.id) {
             Some(old) => old.clone(),
             None => match look_up::<Message>(before, &message.id)? {
-                Named::Record(archived) => archived,
-                _ => return Ok(to_value(&Sent { id: message.id.clone(), duplicate: false })),
+                IdMatch::Record(archived) => archived,
+                _ => return Ok(to_value(&SendResult { id: message.id.clone(), duplicate: false })),
             },
         };
         if old.read_by.len() < message.read_by.len() || old.read != message.read {
@@ -143,7 +143,7 @@ pub fn stands(
     answer: &Value,
     taker: Option<&ServerName>,
     now: &impl Documents,
-) -> Result<Option<bool>, Stop> {
+) -> Result<Option<bool>, Abort> {
     // A hub that was set back gives a token again.
     let is_its = |holder: Option<&str>| taker.is_none_or(|taker| holder == Some(taker.as_str()));
     let token = |of: &Value| of.get("token").and_then(Value::as_u64);

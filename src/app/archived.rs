@@ -7,10 +7,10 @@
 
 use crate::domain::job::Job;
 use crate::domain::record::Record;
-use crate::domain::table::{Row, Table, Trouble};
+use crate::domain::table::{RecordTrouble, Row, Table};
 use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents, LedgerError, Transaction};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -19,21 +19,21 @@ pub(super) const ARCHIVES_MAX: usize = 240;
 
 /// What an id names.
 #[derive(Debug)]
-pub enum Named<T> {
+pub enum IdMatch<T> {
     Record(Record<T>),
     /// One that cannot be read, and what there is of it.
-    Unreadable(Value, Trouble),
+    Unreadable(Value, RecordTrouble),
     Nothing,
 }
 
-impl<T: Clone> Named<T> {
+impl<T: Clone> IdMatch<T> {
     /// The record, or how it is refused: what cannot be read as `broken` says, what is not there as `missing`.
     ///
     /// # Errors
     /// The refusal.
     pub fn or_no<E>(
         self,
-        broken: impl Fn(&Trouble) -> E,
+        broken: impl Fn(&RecordTrouble) -> E,
         missing: impl FnOnce() -> E,
     ) -> Result<Record<T>, E> {
         match self {
@@ -48,34 +48,36 @@ impl<T: Clone> Named<T> {
 ///
 /// # Errors
 /// When the live document cannot be read, or an archive that may hold the record.
-pub fn look_up<T: Row>(documents: &impl Documents, id: &str) -> Result<Named<T>, Stop> {
+pub fn look_up<T: Row>(documents: &impl Documents, id: &str) -> Result<IdMatch<T>, Abort> {
     let live: Table<T> = documents.table()?;
     match here(&live, id) {
-        Named::Nothing => Ok(find(documents, |archive| some(here(archive, id)))?.unwrap_or(Named::Nothing)),
+        IdMatch::Nothing => {
+            Ok(find(documents, |archive| some(here(archive, id)))?.unwrap_or(IdMatch::Nothing))
+        }
         named => Ok(named),
     }
 }
 
 /// What `id` names in one table.
-fn here<T: Row>(table: &Table<T>, id: &str) -> Named<T> {
+fn here<T: Row>(table: &Table<T>, id: &str) -> IdMatch<T> {
     if let Some(record) = table.get(id) {
-        return Named::Record(record.clone());
+        return IdMatch::Record(record.clone());
     }
     match table.unreadables().into_iter().find(|(trouble, _)| trouble.id == id) {
-        Some((trouble, broken)) => Named::Unreadable(trouble.shown(broken.raw()), trouble),
-        None => Named::Nothing,
+        Some((trouble, broken)) => IdMatch::Unreadable(trouble.shown(broken.raw()), trouble),
+        None => IdMatch::Nothing,
     }
 }
 
-fn some<T>(named: Named<T>) -> Option<Named<T>> {
-    if matches!(named, Named::Nothing) { None } else { Some(named) }
+fn some<T>(named: IdMatch<T>) -> Option<IdMatch<T>> {
+    if matches!(named, IdMatch::Nothing) { None } else { Some(named) }
 }
 
 /// The paths of the archives of `T`, the newest first.
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn paths<T: Row>(documents: &(impl Documents + ?Sized)) -> Result<Vec<String>, Stop> {
+pub fn paths<T: Row>(documents: &(impl Documents + ?Sized)) -> Result<Vec<String>, Abort> {
     let begin = format!("{}-", T::FIELD);
     let mut names = documents.list(ARCHIVE)?;
     names.retain(|name| name.starts_with(&begin) && name.ends_with(".json"));
@@ -88,7 +90,7 @@ pub fn paths<T: Row>(documents: &(impl Documents + ?Sized)) -> Result<Vec<String
 fn find<T: Row, A>(
     documents: &impl Documents,
     look: impl Fn(&Table<T>) -> Option<A>,
-) -> Result<Option<A>, Stop> {
+) -> Result<Option<A>, Abort> {
     let mut unreadable = None;
     for path in paths::<T>(documents)? {
         match documents.table_at::<T>(&path) {
@@ -96,7 +98,7 @@ fn find<T: Row, A>(
                 None => {}
                 found => return Ok(found),
             },
-            Err(stop @ Stop::Fault(LedgerError::Document(_))) => unreadable = unreadable.or(Some(stop)),
+            Err(stop @ Abort::Fault(LedgerError::Document(_))) => unreadable = unreadable.or(Some(stop)),
             Err(stop) => return Err(stop),
         }
     }
@@ -107,7 +109,7 @@ fn find<T: Row, A>(
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn all<T: Row>(documents: &impl Documents, since: Option<Timestamp>) -> Result<Vec<Record<T>>, Stop> {
+pub fn all<T: Row>(documents: &impl Documents, since: Option<Timestamp>) -> Result<Vec<Record<T>>, Abort> {
     let live: Table<T> = documents.table()?;
     let mut tables = Vec::new();
     // An archive is named by the month in which its records were over: what is in it did not begin later.
@@ -131,27 +133,27 @@ pub fn all<T: Row>(documents: &impl Documents, since: Option<Timestamp>) -> Resu
 pub(super) fn id_where<T: Row>(
     documents: &impl Documents,
     is_meant: impl Fn(&T) -> bool,
-) -> Result<Option<String>, Stop> {
+) -> Result<Option<String>, Abort> {
     find::<T, _>(documents, |archive| {
         archive.rows().rev().find(|row| is_meant(row)).map(|row| row.id().to_owned())
     })
 }
 
 /// Archives that records were taken out of. Unless they are put, these are in two documents.
-pub(super) struct Left<T>(Vec<Table<T>>);
+pub(super) struct ArchivesLeft<T>(Vec<Table<T>>);
 
-impl<T> Default for Left<T> {
+impl<T> Default for ArchivesLeft<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T: Row> Left<T> {
+impl<T: Row> ArchivesLeft<T> {
     /// Writes them.
     ///
     /// # Errors
     /// When one cannot be written.
-    pub(super) fn put(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    pub(super) fn put(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         self.0.iter().try_for_each(|archive| transaction.put_table(archive))
     }
 }
@@ -164,9 +166,9 @@ impl<T: Row> Left<T> {
 pub(super) fn bring_back<T: Row>(
     id: &str,
     live: &mut Table<T>,
-    left: &mut Left<T>,
+    left: &mut ArchivesLeft<T>,
     transaction: &Transaction<'_>,
-) -> Result<bool, Stop> {
+) -> Result<bool, Abort> {
     if id.is_empty() || live.holds(id) {
         return Ok(false);
     }
@@ -192,9 +194,9 @@ pub(super) fn bring_back<T: Row>(
 pub(super) fn bring_back_job(
     id: &str,
     live: &mut Table<Job>,
-    left: &mut Left<Job>,
+    left: &mut ArchivesLeft<Job>,
     transaction: &Transaction<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     let mut open = vec![id.to_owned()];
     while let Some(id) = open.pop() {
         // What was live has its needs beside it, and what came back is followed once.

@@ -7,23 +7,23 @@
 #![warn(missing_docs)]
 
 use crate::app::commands::job_step::StepJob;
-use crate::app::commands::{Along, Envelope, Operation, Verb};
+use crate::app::commands::{Operation, Piggyback, WriteCommand, WriteOptions};
 use crate::app::journal::KeepError;
 use crate::app::observations::Observations;
-use crate::app::session::{Session, Whose};
-use crate::app::stale::{Restored, Undone};
-use crate::app::submit::{self, Keep, Place, With, submit, submit_with};
+use crate::app::session::{Session, SessionKey};
+use crate::app::stale::{RestoredDocuments, UndoneWrites};
+use crate::app::submit::{self, AnswerWithBeat, HubRef, KeepFor, submit, submit_with};
 use crate::app::watch::Watch;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
-use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
+use crate::ledger::{Abort, Ledger, LedgerError, Outcome, Snapshot};
 use crate::machine::Machine;
 
 /// One hub, as one process uses it.
 pub struct Client {
     ledger: Ledger,
-    place: Option<Place>,
-    restored: Restored,
+    place: Option<HubRef>,
+    restored: RestoredDocuments,
     observed: Option<Observations>,
 }
 
@@ -31,27 +31,27 @@ impl Client {
     /// Of the hub that `ledger` is, of which nothing can be kept or watched before its place is settled.
     #[must_use]
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, place: None, restored: Restored::default(), observed: None }
+        Self { ledger, place: None, restored: RestoredDocuments::default(), observed: None }
     }
 
     /// The same where the place is known.
     #[must_use]
-    pub fn at(place: Place, ledger: Ledger) -> Self {
+    pub fn at(place: HubRef, ledger: Ledger) -> Self {
         Self { place: Some(place), ..Self::new(ledger) }
     }
 
     /// From now on what is kept here of the hub is kept under this.
-    pub fn settle(&mut self, place: Place) {
+    pub fn settle(&mut self, place: HubRef) {
         self.place = Some(place);
     }
 
     /// Under what this host keeps what it keeps of the hub, once it is known.
     #[must_use]
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&HubRef> {
         self.place.as_ref()
     }
 
-    fn settled(&self) -> &Place {
+    fn settled(&self) -> &HubRef {
         self.place.as_ref().expect("the place is settled before anything is kept of a hub")
     }
 
@@ -75,7 +75,7 @@ impl Client {
     ///
     /// # Errors
     /// As `read`, or when the hub cannot be reached.
-    pub fn read<R, E: From<Stop>>(
+    pub fn read<R, E: From<Abort>>(
         &mut self,
         heartbeats: bool,
         read: impl Fn(&Snapshot<'_>) -> Result<R, E>,
@@ -91,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// As `read`, or when the hub cannot be reached.
-    pub fn read_published<R, E: From<Stop>>(
+    pub fn read_published<R, E: From<Abort>>(
         &mut self,
         heartbeats: bool,
         read: impl Fn(&Snapshot<'_>) -> Result<R, E>,
@@ -103,19 +103,19 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::read_published`].
-    pub fn read_with<R, E: From<Stop>>(
+    pub fn read_with<R, E: From<Abort>>(
         &mut self,
         branch: &str,
         read: impl FnOnce(&Snapshot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        read(&self.ledger.read_with(branch).map_err(Stop::from)?)
+        read(&self.ledger.read_with(branch).map_err(Abort::from)?)
     }
 
     /// Reads the hub as it was read or written last, without asking it.
     ///
     /// # Errors
     /// As `read`.
-    pub fn recall<R, E: From<Stop>>(
+    pub fn recall<R, E: From<Abort>>(
         &mut self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
@@ -126,7 +126,7 @@ impl Client {
 
     /// What an older writer undid and the next write puts back, where the hub was read last.
     #[must_use]
-    pub fn undone(&self) -> &Undone {
+    pub fn undone(&self) -> &UndoneWrites {
         self.restored.undone()
     }
 
@@ -134,10 +134,10 @@ impl Client {
     ///
     /// # Errors
     /// When the hub cannot be reached or refuses, or a document cannot be used.
-    pub fn write<V: Verb + Clone + Into<Operation>>(
+    pub fn write<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
-        envelope: &Envelope,
-        (verb, keep): (&V, Keep),
+        envelope: &WriteOptions,
+        (verb, keep): (&V, KeepFor),
         warn: impl FnOnce(&str),
     ) -> Result<Outcome<V::Answer>, LedgerError> {
         let place = self.settled().clone();
@@ -148,12 +148,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::write`].
-    pub fn write_with<V: Verb + Clone + Into<Operation>>(
+    pub fn write_with<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
-        envelope: &Envelope,
-        (verb, along): (&V, Along),
+        envelope: &WriteOptions,
+        (verb, along): (&V, Piggyback),
         warn: impl FnOnce(&str),
-    ) -> Result<Outcome<With<V::Answer>>, LedgerError> {
+    ) -> Result<Outcome<AnswerWithBeat<V::Answer>>, LedgerError> {
         let place = self.settled().clone();
         submit_with(&mut self.ledger, &place, envelope, (verb, along), |error| warn(&unkept(&error)))
     }
@@ -162,9 +162,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::write`].
-    pub fn write_unkept<V: Verb>(
+    pub fn write_unkept<V: WriteCommand>(
         &mut self,
-        envelope: &Envelope,
+        envelope: &WriteOptions,
         verb: &V,
     ) -> Result<Outcome<V::Answer>, LedgerError> {
         let op = OpId::new(&self.machine().id()).expect("an id of ours is one");
@@ -174,7 +174,7 @@ impl Client {
 
     /// Whose session `server` has here.
     #[must_use]
-    pub fn whose(&self, server: &ServerName) -> Whose {
+    pub fn whose(&self, server: &ServerName) -> SessionKey {
         self.settled().whose(self.machine(), server)
     }
 
@@ -198,7 +198,7 @@ impl Client {
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub fn keep_report(&self, envelope: &Envelope, step: StepJob) -> Result<OpId, KeepError> {
+    pub fn keep_report(&self, envelope: &WriteOptions, step: StepJob) -> Result<OpId, KeepError> {
         submit::keep_for_later(&self.ledger, self.settled(), (envelope, step))
     }
 
@@ -228,12 +228,12 @@ impl Client {
 }
 
 /// Reads the hub, and once more where our copy of it was found damaged: what it lacks is fetched again then.
-fn read_again<R, E: From<Stop>>(
+fn read_again<R, E: From<Abort>>(
     ledger: &mut Ledger,
     heartbeats: bool,
     mut read: impl FnMut(&Snapshot<'_>) -> Result<R, E>,
 ) -> Result<R, E> {
-    let mut look = |ledger: &mut Ledger| read(&ledger.read(heartbeats).map_err(Stop::from)?);
+    let mut look = |ledger: &mut Ledger| read(&ledger.read(heartbeats).map_err(Abort::from)?);
     let result = look(ledger);
     if ledger.is_suspect() { look(ledger) } else { result }
 }

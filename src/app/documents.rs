@@ -9,12 +9,12 @@ use crate::domain::server::{Server, folder_is_in_use};
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents, LedgerError, Transaction};
 use std::collections::BTreeSet;
 
 /// A beat and the branch it lies on.
 #[derive(Debug, Clone)]
-pub struct PlacedBeat {
+pub struct BranchHeartbeat {
     pub beat: Record<Heartbeat>,
     pub branch: String,
 }
@@ -23,7 +23,7 @@ pub struct PlacedBeat {
 #[derive(Debug, Clone, Default)]
 pub struct Beats {
     /// The newest of each branch that may carry one, the main branch first.
-    pub placed: Vec<PlacedBeat>,
+    pub placed: Vec<BranchHeartbeat>,
     /// Whether one may be there that cannot be read: then what is seen elsewhere may be old, and nobody can
     /// tell whether the server lives.
     pub is_out_of_sight: bool,
@@ -34,15 +34,15 @@ pub struct Beats {
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Beats, Stop> {
+pub fn beats(documents: &impl Documents, server: &ServerName) -> Result<Beats, Abort> {
     let on_branches = documents.branches_with(HEARTBEAT_BRANCH_PREFIX, server.as_str())?;
     let path = Heartbeat::path(server);
     let mut beats = Beats::default();
     for branch in [documents.main().to_owned()].into_iter().chain(on_branches) {
         match documents.record_on::<Heartbeat>(&branch, &path) {
-            Ok(Some(beat)) => beats.placed.push(PlacedBeat { beat, branch }),
+            Ok(Some(beat)) => beats.placed.push(BranchHeartbeat { beat, branch }),
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(_))) => beats.is_out_of_sight = true,
+            Err(Abort::Fault(LedgerError::Document(_))) => beats.is_out_of_sight = true,
             Err(error) => return Err(error),
         }
     }
@@ -80,7 +80,7 @@ pub struct SeenBeats {
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<SeenBeats, Stop> {
+pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<SeenBeats, Abort> {
     let path = Heartbeat::path(server);
     let mut seen = SeenBeats::default();
     let main = documents.main().to_owned();
@@ -95,7 +95,7 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
                 seen.newest = [beat].into_iter().chain(seen.newest).max_by_key(|beat| beat.at());
             }
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(error))) => {
+            Err(Abort::Fault(LedgerError::Document(error))) => {
                 seen.broken.push(BrokenBeat { why: format!("{error} (branch `{branch}`)") });
             }
             Err(error) => return Err(error),
@@ -108,13 +108,16 @@ pub fn seen_beats(documents: &impl Documents, server: &ServerName) -> Result<See
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn newest_beat(documents: &impl Documents, server: &ServerName) -> Result<Option<PlacedBeat>, Stop> {
+pub fn newest_beat(
+    documents: &impl Documents,
+    server: &ServerName,
+) -> Result<Option<BranchHeartbeat>, Abort> {
     Ok(beats(documents, server)?.placed.into_iter().max_by_key(|placed| placed.beat.at()))
 }
 
 /// Names everything that `beats` say: it changes with every sign of life on any branch.
 #[must_use]
-pub fn life(beats: &[PlacedBeat]) -> String {
+pub fn life(beats: &[BranchHeartbeat]) -> String {
     beats.iter().map(|placed| placed.beat.version()).collect::<Vec<_>>().join(" ")
 }
 
@@ -123,7 +126,7 @@ pub fn life(beats: &[PlacedBeat]) -> String {
 ///
 /// # Errors
 /// When the branch cannot be read.
-pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<Record<Status>>, Stop> {
+pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<Record<Status>>, Abort> {
     if_readable(documents.record(&Status::path(server)))
 }
 
@@ -131,9 +134,9 @@ pub fn status(documents: &impl Documents, server: &ServerName) -> Result<Option<
 ///
 /// # Errors
 /// All others.
-pub fn if_readable<T>(read: Result<Option<T>, Stop>) -> Result<Option<T>, Stop> {
+pub fn if_readable<T>(read: Result<Option<T>, Abort>) -> Result<Option<T>, Abort> {
     match read {
-        Err(Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        Err(Abort::Fault(LedgerError::Document(_))) => Ok(None),
         read => read,
     }
 }
@@ -142,7 +145,7 @@ pub fn if_readable<T>(read: Result<Option<T>, Stop>) -> Result<Option<T>, Stop> 
 ///
 /// # Errors
 /// When the branch cannot be read.
-pub fn or_empty<T: Row>(documents: &impl Documents) -> Result<Table<T>, Stop> {
+pub fn or_empty<T: Row>(documents: &impl Documents) -> Result<Table<T>, Abort> {
     Ok(if_readable(documents.table().map(Some))?.unwrap_or_else(|| Table::empty(T::PATH)))
 }
 
@@ -150,13 +153,13 @@ pub fn or_empty<T: Row>(documents: &impl Documents) -> Result<Table<T>, Stop> {
 ///
 /// # Errors
 /// When the branch cannot be read.
-pub fn own_troubles(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+pub fn own_troubles(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Abort> {
     let mut found = Vec::new();
     let status = documents.record::<Status>(&Status::path(server)).map(drop);
     let beat = documents.record::<Heartbeat>(&Heartbeat::path(server)).map(drop);
     for read in [status, beat] {
         match read {
-            Err(Stop::Fault(LedgerError::Document(error))) => found.push(error.to_string()),
+            Err(Abort::Fault(LedgerError::Document(error))) => found.push(error.to_string()),
             read => read?,
         }
     }
@@ -168,7 +171,7 @@ pub fn own_troubles(documents: &impl Documents, server: &ServerName) -> Result<V
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<ServerName>, Stop> {
+pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<ServerName>, Abort> {
     let mut names: BTreeSet<ServerName> = registered(registry).into_iter().collect();
     for entry in documents.list("")? {
         let Some(name) = entry.strip_suffix('/').and_then(|name| ServerName::new(name).ok()) else {
@@ -186,7 +189,7 @@ pub fn server_names(documents: &impl Documents, registry: &Table<Server>) -> Res
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<Server>, Stop> {
+pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Result<Vec<Server>, Abort> {
     let mut found = Vec::new();
     for name in server_names(documents, registry)? {
         if registry.holds(name.as_str()) {
@@ -206,9 +209,9 @@ pub fn unregistered(documents: &impl Documents, registry: &Table<Server>) -> Res
 }
 
 /// What was read; `None` if the document cannot be.
-fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {
+fn readable<T>(read: Result<T, Abort>) -> Result<Option<T>, Abort> {
     match read {
-        Err(Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        Err(Abort::Fault(LedgerError::Document(_))) => Ok(None),
         read => read.map(Some),
     }
 }
@@ -229,7 +232,7 @@ fn has_folder(files: &[String]) -> bool {
 ///
 /// # Errors
 /// The refusal, or a document that cannot be read.
-pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Result<(), Stop> {
+pub fn require_member(transaction: &Transaction<'_>, server: &ServerName) -> Result<(), Abort> {
     let registry: Table<Server> = transaction.table()?;
     let is_member = if registry.is_empty() {
         has_folder(&transaction.list(server.as_str())?)

@@ -19,7 +19,7 @@ use crate::domain::message::Message;
 use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop};
+use crate::ledger::{Abort, Documents, LedgerError};
 use pairs::Began;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ pub type Fields = Map<String, Value>;
 pub struct Event {
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub what: ChangeKind,
     /// The record that it is about.
     pub subject: Subject,
 }
@@ -49,30 +49,30 @@ pub struct Subject {
 /// What changed, by its type, which is stable. More may come.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", content = "data")]
-pub enum What {
+pub enum ChangeKind {
     /// A job is new.
     #[serde(rename = "job.added")]
     JobAdded { job: Value },
     /// A server has it.
     #[serde(rename = "job.claimed")]
-    JobClaimed(jobs::Claim),
+    JobClaimed(jobs::ClaimFacts),
     /// It runs.
     #[serde(rename = "job.started")]
-    JobStarted(jobs::Claim),
+    JobStarted(jobs::ClaimFacts),
     /// It ended with success.
     #[serde(rename = "job.completed")]
-    JobCompleted(jobs::End),
+    JobCompleted(jobs::AttemptEnd),
     /// It ended without.
     #[serde(rename = "job.failed")]
-    JobFailed(jobs::End),
+    JobFailed(jobs::AttemptEnd),
     /// It ended without, and is out of attempts.
     #[serde(rename = "job.dead")]
-    JobDead(jobs::End),
+    JobDead(jobs::AttemptEnd),
     /// It is queued again.
     #[serde(rename = "job.requeued")]
     JobRequeued {
         /// `None` where the record does not show it.
-        cause: Option<jobs::Cause>,
+        cause: Option<jobs::EndCause>,
         not_before: Option<Timestamp>,
         attempt: u64,
     },
@@ -114,20 +114,20 @@ pub enum What {
     LockRemoved {},
     /// A message is new. What it says is not told.
     #[serde(rename = "message.sent")]
-    MessageSent(rest::Envelope),
+    MessageSent(rest::MessageHeader),
     /// A recipient read it; `None` where an older writer does not say which.
     #[serde(rename = "message.read")]
     MessageRead {
         by: Option<String>,
         #[serde(flatten)]
-        message: rest::Envelope,
+        message: rest::MessageHeader,
     },
     /// A recipient acknowledged it.
     #[serde(rename = "message.acknowledged")]
     MessageAcknowledged {
         by: Option<String>,
         #[serde(flatten)]
-        message: rest::Envelope,
+        message: rest::MessageHeader,
     },
     /// Something else of it changed.
     #[serde(rename = "message.edited")]
@@ -160,7 +160,7 @@ pub enum What {
 
 /// A document or record that changed in a way that nobody can tell, because it cannot be read on one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unknown {
+pub struct UnreadableChange {
     /// The document.
     pub path: String,
     /// The record, if it is one; may be empty.
@@ -176,11 +176,11 @@ pub struct Changes {
     /// later document, what is gone last.
     pub events: Vec<Event>,
     /// What cannot.
-    pub unknown: Vec<Unknown>,
+    pub unknown: Vec<UnreadableChange>,
 }
 
 impl Changes {
-    fn add(&mut self, kind: &'static str, id: &str, what: What) {
+    fn add(&mut self, kind: &'static str, id: &str, what: ChangeKind) {
         self.events.push(Event { what, subject: Subject { kind, id: id.to_owned() } });
     }
 }
@@ -189,7 +189,7 @@ impl Changes {
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn events(before: &impl Documents, after: &impl Documents) -> Result<Changes, Stop> {
+pub fn events(before: &impl Documents, after: &impl Documents) -> Result<Changes, Abort> {
     let mut changes = Changes::default();
     let of_job: Option<Began<Job>> = Some(|job| job.created_at);
     pairs::each(before, after, of_job, &mut changes, |change, changes| {
@@ -218,15 +218,15 @@ pub fn events(before: &impl Documents, after: &impl Documents) -> Result<Changes
 }
 
 /// What servers say that they do, by their names. One whose status is gone does not say that it does anything.
-fn statuses(before: &impl Documents, after: &impl Documents, changes: &mut Changes) -> Result<(), Stop> {
+fn statuses(before: &impl Documents, after: &impl Documents, changes: &mut Changes) -> Result<(), Abort> {
     // One that cannot be read is told of already.
     let registry = or_empty::<Server>(after)?;
     for name in server_names(after, &registry)? {
         match rest::status_of(&name, before, after) {
             Ok(Some(what)) => changes.add("server", name.as_str(), what),
             Ok(None) => {}
-            Err(Stop::Fault(LedgerError::Document(error))) => {
-                changes.unknown.push(Unknown { path: error.path, id: None, why: error.problem });
+            Err(Abort::Fault(LedgerError::Document(error))) => {
+                changes.unknown.push(UnreadableChange { path: error.path, id: None, why: error.problem });
             }
             Err(stop) => return Err(stop),
         }

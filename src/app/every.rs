@@ -12,9 +12,9 @@ use crate::domain::job::Job;
 use crate::domain::json::{self, newer_layout};
 use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
-use crate::domain::table::{Row, Trouble};
+use crate::domain::table::{RecordTrouble, Row};
 use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES};
-use crate::ledger::{Document, Documents as _, LedgerError, Snapshot, Stop};
+use crate::ledger::{Abort, Document, Documents as _, LedgerError, Snapshot};
 use serde::Deserialize as _;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// A document as it was found.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct DocumentRead {
     /// Where it lies.
     pub path: String,
     /// Its size.
@@ -32,7 +32,7 @@ pub struct Seen {
     /// The layout version that it names, if that is newer than ours.
     pub newer: Option<String>,
     /// Its records that are no good.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<RecordTrouble>,
     /// The server whose it is, if it is of one.
     pub server: Option<ServerName>,
 }
@@ -41,8 +41,8 @@ pub struct Seen {
 ///
 /// # Errors
 /// When the store is damaged; a document that cannot be read is told of.
-pub fn every(hub: &Snapshot<'_>) -> Result<Vec<Seen>, LedgerError> {
-    let mut looking = Looking { hub, seen: Vec::new() };
+pub fn every(hub: &Snapshot<'_>) -> Result<Vec<DocumentRead>, LedgerError> {
+    let mut looking = DocumentWalk { hub, seen: Vec::new() };
     let names = hub.list(ARCHIVE)?;
     // Long, and gone again before the jobs are read, which stay.
     let mut archives = Vec::new();
@@ -93,28 +93,28 @@ fn archives_of(name: &str, names: &[String]) -> Vec<String> {
     found.split_off(older)
 }
 
-struct Looking<'a> {
+struct DocumentWalk<'a> {
     hub: &'a Snapshot<'a>,
-    seen: Vec<Seen>,
+    seen: Vec<DocumentRead>,
 }
 
 /// Reads a live table; returns its archives among `names`.
 struct Read<'a, 'b> {
-    looking: &'a mut Looking<'b>,
+    looking: &'a mut DocumentWalk<'b>,
     names: &'a [String],
 }
 
 impl ForTable for Read<'_, '_> {
-    type Answer = Result<Vec<Seen>, LedgerError>;
+    type Answer = Result<Vec<DocumentRead>, LedgerError>;
 
     fn run<T: Stored>(self) -> Self::Answer {
         self.looking.with_archives::<T>(&archives_of(T::FIELD, self.names))
     }
 }
 
-impl Looking<'_> {
+impl DocumentWalk<'_> {
     /// The live table of `T` and its archives, which are returned.
-    fn with_archives<T: Row>(&mut self, archives: &[String]) -> Result<Vec<Seen>, LedgerError> {
+    fn with_archives<T: Row>(&mut self, archives: &[String]) -> Result<Vec<DocumentRead>, LedgerError> {
         let mut known = HashSet::new();
         self.table_beside::<T>(T::PATH, &mut known)?;
         let live = self.seen.len();
@@ -168,7 +168,14 @@ impl Looking<'_> {
             Err(error) => return Err(error),
         };
         let server = server.cloned();
-        self.seen.push(Seen { path: path.to_owned(), bytes, wrong, newer, troubles: Vec::new(), server });
+        self.seen.push(DocumentRead {
+            path: path.to_owned(),
+            bytes,
+            wrong,
+            newer,
+            troubles: Vec::new(),
+            server,
+        });
         Ok(())
     }
 }
@@ -201,11 +208,11 @@ const VERSION: &[u8] = b"\"version\"";
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn wrong<T>(read: Result<T, Stop>) -> Result<Option<String>, LedgerError> {
+pub fn wrong<T>(read: Result<T, Abort>) -> Result<Option<String>, LedgerError> {
     match read {
         Ok(_) => Ok(None),
-        Err(Stop::Refused(refusal)) => Ok(Some(refusal.to_string())),
-        Err(Stop::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
-        Err(Stop::Fault(error)) => Err(error),
+        Err(Abort::Refused(refusal)) => Ok(Some(refusal.to_string())),
+        Err(Abort::Fault(LedgerError::Document(error))) => Ok(Some(error.problem)),
+        Err(Abort::Fault(error)) => Err(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::app::documents::{SeenBeats, server_names};
 use crate::app::observations::Observations;
-use crate::app::signs::{Signs, seen_of};
+use crate::app::signs::{Heartbeats, seen_of};
 use crate::app::watch::{held_assignment, ripe_until_now};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
@@ -11,11 +11,11 @@ use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Candidate, Queue, Waiting, shows_scripts, works};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::collections::HashMap;
 
 /// What was read.
-pub struct Look {
+pub struct ExplainInput {
     jobs: Table<Job>,
     pauses: Table<Pause>,
     registry: Table<Server>,
@@ -25,12 +25,12 @@ pub struct Look {
     pub seen: HashMap<ServerName, SeenBeats>,
 }
 
-impl Look {
+impl ExplainInput {
     /// Reads: of the registered servers; in a hub where nobody is registered, of those that have a folder.
     ///
     /// # Errors
     /// When a document cannot be read.
-    pub fn at(documents: &impl Documents) -> Result<Self, Stop> {
+    pub fn at(documents: &impl Documents) -> Result<Self, Abort> {
         let registry: Table<Server> = documents.table()?;
         let names = server_names(documents, &registry)?.into_iter();
         let is_asked = |name: &ServerName| registry.is_empty() || registry.get(name.as_str()).is_some();
@@ -45,7 +45,7 @@ impl Look {
     pub fn explain(
         &self,
         job: &Job,
-        signs: &Signs,
+        signs: &Heartbeats,
         place: &str,
         observed: &mut Observations,
     ) -> Vec<Waiting> {
@@ -64,7 +64,7 @@ impl Look {
         reasons
     }
 
-    fn candidates(&self, signs: &Signs) -> Vec<Candidate> {
+    fn candidates(&self, signs: &Heartbeats) -> Vec<Candidate> {
         let mut of: HashMap<&str, Vec<&Job>> = HashMap::new();
         for job in self.jobs.rows() {
             of.entry(job.assigned_to.as_deref().unwrap_or_default()).or_default().push(job);
@@ -76,7 +76,7 @@ impl Look {
     }
 
     /// A server that took `jobs`.
-    fn candidate(&self, name: &ServerName, jobs: &[&Job], signs: &Signs) -> Candidate {
+    fn candidate(&self, name: &ServerName, jobs: &[&Job], signs: &Heartbeats) -> Candidate {
         let (worker, now) = (signs.worker(name), signs.clock.now);
         let seen = signs.of(name);
         // What scripts of its server hold keeps no worker from anything.

@@ -14,11 +14,11 @@ pub(crate) const MAIN: &str = "main";
 
 /// Documents by branch and path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct MemoryDocuments {
     files: BTreeMap<(String, String), String>,
 }
 
-impl Held {
+impl MemoryDocuments {
     /// A hub whose main branch holds these documents.
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         files.iter().fold(Self::default(), |hub, (path, text)| hub.with(MAIN, path, text))
@@ -40,7 +40,7 @@ impl Held {
     }
 }
 
-impl Documents for Held {
+impl Documents for MemoryDocuments {
     fn document(&self, branch: &str, path: &str) -> Result<Option<Arc<Document>>, LedgerError> {
         let text = self.files.get(&(branch.to_owned(), path.to_owned()));
         Ok(text.map(|text| Arc::new(Document::new(text.clone().into_bytes()))))

@@ -6,8 +6,8 @@
 //! behind. The answers of the last operations that handed something out are kept beside: a pipe
 //! takes an answer and loses it all the same.
 
-use crate::app::commands::{Envelope, Operation};
-use crate::app::submit::Place;
+use crate::app::commands::{Operation, WriteOptions};
+use crate::app::submit::HubRef;
 use crate::domain::id::{LockName, OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// An operation that was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Its id.
     pub op: OpId,
     /// Which hub, as it was named.
@@ -40,7 +40,7 @@ pub struct Entry {
     /// The time it was given.
     pub at: Timestamp,
     /// What goes with it.
-    pub envelope: Envelope,
+    pub envelope: WriteOptions,
     /// What it does.
     pub operation: Operation,
     /// What was answered; only of one that is settled.
@@ -88,7 +88,7 @@ fn lock_path(machine: &Machine, op: &OpId) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be written, or not locked: what nobody can lock might be sent twice.
-pub fn open(machine: &Machine, entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+pub fn open(machine: &Machine, entry: &JournalEntry) -> Result<Option<FileLock>, KeepError> {
     let path = path(machine, &entry.op);
     // Made here, so that no other user can open it and keep it locked.
     machine.remember_until_boot(&lock_path(machine, &entry.op), &())?;
@@ -117,7 +117,7 @@ pub enum KeepError {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn open_until_boot(machine: &Machine, entry: &Entry) -> Result<Option<FileLock>, KeepError> {
+pub fn open_until_boot(machine: &Machine, entry: &JournalEntry) -> Result<Option<FileLock>, KeepError> {
     machine.leave(&lock_path(machine, &entry.op), &())?;
     let lock = lock(machine, &entry.op)?;
     machine.leave(&path(machine, &entry.op), entry)?;
@@ -126,7 +126,7 @@ pub fn open_until_boot(machine: &Machine, entry: &Entry) -> Result<Option<FileLo
 
 /// An entry that is to be taken up.
 #[derive(Debug)]
-pub enum Taken {
+pub enum TakenEntry {
     /// There is none.
     Missing,
     /// The process that began it, or another that took it up, is still at it.
@@ -134,27 +134,27 @@ pub enum Taken {
     /// Nobody can know whether a process is at it: locks cannot be had here.
     Unlockable(String),
     /// It is ours for as long as the lock lives.
-    Ours(Box<Entry>, FileLock),
+    Ours(Box<JournalEntry>, FileLock),
 }
 
 /// Takes up an unsettled operation, unless somebody is at it: the operation would be sent twice,
 /// by two processes of which neither knows what the other sends.
 #[must_use]
-pub fn take(machine: &Machine, op: &OpId) -> Taken {
+pub fn take(machine: &Machine, op: &OpId) -> TakenEntry {
     if find(machine, op).is_none() {
-        return Taken::Missing;
+        return TakenEntry::Missing;
     }
     let lock = match lock(machine, op) {
         Ok(lock) => lock,
-        Err(NotLocked::Busy(_)) => return Taken::UnderWay,
-        Err(error @ NotLocked::Impossible { .. }) => return Taken::Unlockable(error.to_string()),
+        Err(NotLocked::Busy(_)) => return TakenEntry::UnderWay,
+        Err(error @ NotLocked::Impossible { .. }) => return TakenEntry::Unlockable(error.to_string()),
     };
     match find(machine, op) {
-        Some(entry) => Taken::Ours(Box::new(entry), lock),
+        Some(entry) => TakenEntry::Ours(Box::new(entry), lock),
         None => {
             // Settled just now; what is left is the file of the lock.
             close(machine, op);
-            Taken::Missing
+            TakenEntry::Missing
         }
     }
 }
@@ -176,7 +176,7 @@ pub fn is_left_at(is_under_way: Option<bool>, at: Timestamp, now: Timestamp) -> 
 
 /// Whether nobody is at the operation any more, and nobody has settled it while we looked.
 #[must_use]
-pub fn is_left(machine: &Machine, entry: &Entry) -> bool {
+pub fn is_left(machine: &Machine, entry: &JournalEntry) -> bool {
     is_left_at(is_under_way(machine, &entry.op), entry.at, machine.wall())
         && find(machine, &entry.op).is_some()
 }
@@ -185,7 +185,7 @@ pub fn is_left(machine: &Machine, entry: &Entry) -> bool {
 /// later.
 pub fn note_seen(machine: &Machine, op: &OpId, seen: Option<Version>) {
     if let Some(entry) = find(machine, op) {
-        drop(machine.remember(&path(machine, op), &Entry { seen, ..entry }));
+        drop(machine.remember(&path(machine, op), &JournalEntry { seen, ..entry }));
     }
 }
 
@@ -213,23 +213,23 @@ pub fn deliver(machine: &Machine, op: &OpId, answer: &Value) {
 
 /// The operations that handed something out and were settled, oldest first.
 #[must_use]
-pub fn answered(machine: &Machine) -> Vec<Entry> {
+pub fn answered(machine: &Machine) -> Vec<JournalEntry> {
     ids_in(machine, &answers(machine)).iter().filter_map(|op| find_answered(machine, op)).collect()
 }
 
 /// One of them.
 #[must_use]
-pub fn find_answered(machine: &Machine, op: &OpId) -> Option<Entry> {
+pub fn find_answered(machine: &Machine, op: &OpId) -> Option<JournalEntry> {
     let mut lines = machine.recall_all(&answer_path(machine, op)).into_iter();
-    let entry: Entry = serde_json::from_value(lines.next()?).ok()?;
-    Some(Entry { answer: Some(lines.next()?), ..entry })
+    let entry: JournalEntry = serde_json::from_value(lines.next()?).ok()?;
+    Some(JournalEntry { answer: Some(lines.next()?), ..entry })
 }
 
 /// Who got the locks of `guards` under those tokens, of those that were got here.
 #[must_use]
-pub fn holders(machine: &Machine, place: &Place, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
+pub fn holders(machine: &Machine, place: &HubRef, guards: &[(LockName, u64)]) -> Vec<(LockName, ServerName)> {
     let answered = answered(machine);
-    let is_of = |entry: &&Entry, name: &LockName, token: u64| {
+    let is_of = |entry: &&JournalEntry, name: &LockName, token: u64| {
         let term = entry.answer.as_ref().and_then(|answer| Some((answer.get("name")?, answer.get("token")?)));
         let is_it = term.is_some_and(|(of, given)| of == name.as_str() && given.as_u64() == Some(token));
         is_it && place.is_of(entry)
@@ -249,7 +249,7 @@ pub fn forget_answer(machine: &Machine, op: &OpId) {
 
 /// The entry of an operation, if it is unsettled here.
 #[must_use]
-pub fn find(machine: &Machine, op: &OpId) -> Option<Entry> {
+pub fn find(machine: &Machine, op: &OpId) -> Option<JournalEntry> {
     // By way of a value: read straight from text, numbers inside a tagged operation are lost to
     // serde_json's arbitrary precision.
     serde_json::from_value(machine.recall(&path(machine, op))).ok()

@@ -5,7 +5,7 @@
 //! patience over many runs. After a reboot, or when the file cannot be understood, watching starts
 //! again: too late is safe, too early is not.
 
-use crate::domain::clocks::Change;
+use crate::domain::clocks::ClockChange;
 use crate::domain::planted::planted;
 use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ const ENTRIES_MAX: usize = 4096;
 pub struct Observations {
     machine: Machine,
     boot: Option<String>,
-    entries: BTreeMap<String, Seen>,
+    entries: BTreeMap<String, Observation>,
     /// What was seen in another version since it was kept last.
     changed: BTreeSet<String>,
 }
@@ -31,11 +31,11 @@ pub struct Observations {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
     boot: Option<String>,
-    entries: BTreeMap<String, Seen>,
+    entries: BTreeMap<String, Observation>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Seen {
+struct Observation {
     version: String,
     since_boot_millis: u64,
     /// Since when the version before it was seen, if this host saw it change: it became so after that.
@@ -93,19 +93,19 @@ impl Observations {
 
     /// As [`Observations::see`], and tells what it was before. Versions are to sort as they follow each
     /// other: what went back did not change by itself.
-    pub fn compare(&mut self, what: &str, version: &str, now: Duration) -> Change {
+    pub fn compare(&mut self, what: &str, version: &str, now: Duration) -> ClockChange {
         let ago = |then: u64| Duration::from_millis(millis(now).saturating_sub(then));
         let before = self.entries.get(what).cloned();
         let same = self.see(what, version, now);
-        let Some(before) = before else { return Change::First };
+        let Some(before) = before else { return ClockChange::First };
         match version.cmp(before.version.as_str()) {
-            Ordering::Less => Change::First,
-            Ordering::Equal => Change::Same(same, before.before_millis.map(ago)),
+            Ordering::Less => ClockChange::First,
+            Ordering::Equal => ClockChange::Same(same, before.before_millis.map(ago)),
             Ordering::Greater => {
                 if let Some(seen) = self.entries.get_mut(what) {
                     seen.before_millis = Some(before.since_boot_millis);
                 }
-                Change::Within(ago(before.since_boot_millis))
+                ClockChange::Within(ago(before.since_boot_millis))
             }
         }
     }
@@ -131,7 +131,7 @@ impl Observations {
     }
 
     fn note(&mut self, what: &str, version: &str, now: u64) {
-        let seen = Seen { version: version.to_owned(), since_boot_millis: now, before_millis: None };
+        let seen = Observation { version: version.to_owned(), since_boot_millis: now, before_millis: None };
         self.entries.insert(what.to_owned(), seen);
         self.changed.insert(what.to_owned());
     }

@@ -3,7 +3,7 @@
 
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, System};
 use crate::domain::id::ServerName;
-use crate::domain::twin::Origin;
+use crate::domain::twin::HeartbeatOrigin;
 use crate::machine::Machine;
 use crate::machine::file_lock::FileLock;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub struct Session {
 
 /// Whose session: that of a server on a machine, in the hub of this name there.
 #[derive(Debug, Clone)]
-pub struct Whose {
+pub struct SessionKey {
     /// The machine.
     pub machine: Machine,
     /// The name, of `hubs`.
@@ -42,7 +42,7 @@ pub struct Whose {
     pub server: ServerName,
 }
 
-impl Whose {
+impl SessionKey {
     fn path(&self, what: &str) -> PathBuf {
         sessions(&self.machine).join(&self.hub).join(format!("{}.{what}", self.server))
     }
@@ -85,8 +85,8 @@ pub fn jobs_folder(machine: &Machine) -> PathBuf {
 }
 
 /// What tells this machine from a copy of it.
-fn origin(machine: &Machine) -> Origin {
-    Origin { host: machine.host_name(), machine: machine.digest(), boot: machine.boot_id() }
+fn origin(machine: &Machine) -> HeartbeatOrigin {
+    HeartbeatOrigin { host: machine.host_name(), machine: machine.digest(), boot: machine.boot_id() }
 }
 
 impl Session {
@@ -107,7 +107,7 @@ impl Session {
     /// The session that is going on, or a new one. Of several processes that begin one at a time, all get
     /// the same: what one of them claims, the beats of the others speak for.
     #[must_use]
-    pub fn present(whose: &Whose) -> Self {
+    pub fn present(whose: &SessionKey) -> Self {
         if let Some(kept) = whose.kept() {
             return kept;
         }
@@ -129,7 +129,7 @@ impl Session {
 
     /// Another server ended this session: a new one begins, or this process goes on with the one that
     /// another process of this host has begun since.
-    pub fn end(&mut self, whose: &Whose) {
+    pub fn end(&mut self, whose: &SessionKey) {
         self.ended.push(self.incarnation.clone());
         let _lock = whose.lock();
         if !self.goes_on_as_kept(whose) {
@@ -140,7 +140,7 @@ impl Session {
 
     /// Another server ended the session `ended`: goes on in another, which begins now if this is that very
     /// one. Unless it `is_kept`, where nothing may be changed, nobody else learns of the one that begins.
-    pub fn leave(&mut self, ended: &str, whose: &Whose, is_kept: bool) {
+    pub fn leave(&mut self, ended: &str, whose: &SessionKey, is_kept: bool) {
         // Otherwise another process has begun the next one: that is not to be ended.
         if self.incarnation == ended {
             if is_kept {
@@ -152,18 +152,18 @@ impl Session {
         }
     }
 
-    fn begin_anew(&mut self, whose: &Whose) {
+    fn begin_anew(&mut self, whose: &SessionKey) {
         let begun = Self::begun(&whose.machine, self.interval_seconds);
         *self = Self { ended: std::mem::take(&mut self.ended), ..begun };
     }
 
     /// Goes on with the session of this host as it is now: another process may have learned of the end of
     /// this one. How often to beat stays.
-    pub fn follow(&mut self, whose: &Whose) {
+    pub fn follow(&mut self, whose: &SessionKey) {
         self.goes_on_as_kept(whose);
     }
 
-    fn goes_on_as_kept(&mut self, whose: &Whose) -> bool {
+    fn goes_on_as_kept(&mut self, whose: &SessionKey) -> bool {
         let Some(kept) = whose.kept().filter(|kept| !self.ended.contains(&kept.incarnation)) else {
             return false;
         };
@@ -176,7 +176,7 @@ impl Session {
 
     /// Keeps it for the next run, unless another session has taken its place. What cannot be kept only
     /// means a new session then.
-    pub fn keep(&self, whose: &Whose) {
+    pub fn keep(&self, whose: &SessionKey) {
         let is_kept = |kept: &Self| *kept == Self { ended: Vec::new(), ..self.clone() };
         if whose.kept().as_ref().is_some_and(is_kept) {
             return;
@@ -187,13 +187,13 @@ impl Session {
         }
     }
 
-    fn write(&self, whose: &Whose) {
+    fn write(&self, whose: &SessionKey) {
         drop(whose.machine.remember_until_boot(&whose.path("json"), self));
     }
 
     /// What the server says with its next beat.
     #[must_use]
-    pub fn beat(&self, whose: &Whose, system: Option<System>) -> Beat {
+    pub fn beat(&self, whose: &SessionKey, system: Option<System>) -> Beat {
         let machine = &whose.machine;
         Beat {
             server: whose.server.clone(),

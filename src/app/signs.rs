@@ -6,12 +6,12 @@
 use crate::app::documents::{SeenBeats, seen_beats};
 use crate::app::observations::Observations;
 use crate::app::watch::compare_beats;
-use crate::domain::clocks::{Change, OwnClock, age};
+use crate::domain::clocks::{ClockChange, OwnClock, age};
 use crate::domain::heartbeat::{Freshness, WorkerStopped};
 use crate::domain::id::ServerName;
 use crate::domain::queue::SCRIPTS_WITHIN;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use crate::machine::Machine;
 use std::collections::HashMap;
 
@@ -22,20 +22,20 @@ use std::collections::HashMap;
 pub fn seen_of(
     documents: &impl Documents,
     names: impl IntoIterator<Item = ServerName>,
-) -> Result<HashMap<ServerName, SeenBeats>, Stop> {
+) -> Result<HashMap<ServerName, SeenBeats>, Abort> {
     names.into_iter().map(|name| Ok((name.clone(), seen_beats(documents, &name)?))).collect()
 }
 
 /// The signs of life of many servers, judged.
 #[derive(Debug)]
-pub struct Signs {
+pub struct Heartbeats {
     seen: HashMap<ServerName, SeenBeats>,
-    changes: HashMap<ServerName, Change>,
+    changes: HashMap<ServerName, ClockChange>,
     /// Our clock beside those of the servers.
     pub clock: OwnClock,
 }
 
-impl Signs {
+impl Heartbeats {
     /// Judges what was `seen` just now in the hub and branch that `place` names, and remembers it for the
     /// next look. The clock of `me` has no say in whether it is off itself.
     #[must_use]
@@ -86,8 +86,8 @@ impl Signs {
 
     /// What was seen of its newest beat before.
     #[must_use]
-    pub fn change(&self, name: &ServerName) -> Change {
-        self.changes.get(name).copied().unwrap_or(Change::First)
+    pub fn change(&self, name: &ServerName) -> ClockChange {
+        self.changes.get(name).copied().unwrap_or(ClockChange::First)
     }
 
     /// How the last sign of life of a server is to be judged.
@@ -121,8 +121,8 @@ impl Signs {
         let (Some(beat), Some(at)) = (&seen.newest, seen.worker_at) else { return Freshness::Unknown };
         // What changed lately is the newest beat; one that stood still says as much of an older one.
         let change = match self.change(name) {
-            Change::Within(_) if beat.at() != Some(at) => Change::First,
-            Change::Same(least, Some(_)) if beat.at() != Some(at) => Change::Same(least, None),
+            ClockChange::Within(_) if beat.at() != Some(at) => ClockChange::First,
+            ClockChange::Same(least, Some(_)) if beat.at() != Some(at) => ClockChange::Same(least, None),
             change => change,
         };
         beat.freshness_at_age(age(at, change, self.clock.now))

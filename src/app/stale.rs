@@ -29,8 +29,8 @@ use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::table::{ROWS_MAX, Row, Table, Versions};
 use crate::ledger::{
-    Base, Below, Document, Documents as _, History, LedgerError, Ours, PASSED_MAX, Shown, Snapshot, Stop,
-    Transaction, UNCHECKED, Version, table_at,
+    Abort, BelowManual, Document, Documents as _, History, LedgerError, OwnBase, OwnCommit, PASSED_MAX,
+    Shown, Snapshot, Transaction, UNCHECKED, Version, table_at,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ type Ids = BTreeSet<String>;
 
 /// What was undone since our last operation, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Undone {
+pub struct UndoneWrites {
     /// What the next write puts back.
     pub back: Vec<String>,
     /// What could not be judged.
@@ -59,7 +59,7 @@ pub struct Undone {
 ///
 /// # Errors
 /// When the store is damaged.
-pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Abort> {
     let Some(found) = look(transaction)? else { return Ok(()) };
     for (path, bytes) in found.writes {
         transaction.put_bytes(&path, bytes);
@@ -75,19 +75,19 @@ pub(super) fn put_back(transaction: &mut Transaction<'_>) -> Result<(), Stop> {
 
 /// What reads show: the documents as the next write puts them back.
 #[derive(Default)]
-pub struct Restored {
+pub struct RestoredDocuments {
     /// Where that was found.
     tip: Option<Version>,
-    undone: Undone,
+    undone: UndoneWrites,
     documents: Shown,
 }
 
-impl Restored {
+impl RestoredDocuments {
     /// Shows `snapshot` as the next write puts it back.
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn show(&mut self, snapshot: &Snapshot<'_>) -> Result<(), Stop> {
+    pub fn show(&mut self, snapshot: &Snapshot<'_>) -> Result<(), Abort> {
         let tip = snapshot.tip(snapshot.main())?;
         if self.tip != tip {
             let found = look(snapshot)?.unwrap_or_default();
@@ -101,28 +101,28 @@ impl Restored {
 
     /// What the next write will put back, and what nobody can tell.
     #[must_use]
-    pub fn undone(&self) -> &Undone {
+    pub fn undone(&self) -> &UndoneWrites {
         &self.undone
     }
 }
 
 /// What a look found.
 #[derive(Default)]
-struct Found {
-    undone: Undone,
+struct ManualCommits {
+    undone: UndoneWrites,
     /// The documents with it put back.
     writes: BTreeMap<String, Vec<u8>>,
     /// What the next write has to look at again.
     unchecked: BTreeSet<String>,
 }
 
-fn look(hub: &dyn History) -> Result<Option<Found>, Stop> {
+fn look(hub: &dyn History) -> Result<Option<ManualCommits>, Abort> {
     let Some(below) = hub.below_foreign(&|_| Ok(true))? else { return Ok(None) };
     let mut touched = below.unchecked.clone();
     for one in &below.ours {
         touched.extend(past(hub.changed(&one.ours, &one.top))?.unwrap_or_default());
     }
-    let mut look = Look { hub, below, touched, found: Found::default(), told: HashSet::new() };
+    let mut look = StaleCheck { hub, below, touched, found: ManualCommits::default(), told: HashSet::new() };
     look.tell_end(&look.below.clone());
     look.found.unchecked.extend(look.below.open.iter().map(ToString::to_string));
     // What was archived is over, and a job would be done twice.
@@ -144,38 +144,38 @@ fn look(hub: &dyn History) -> Result<Option<Found>, Stop> {
 }
 
 /// A look at what lies on top of our last operation.
-struct Look<'a> {
+struct StaleCheck<'a> {
     hub: &'a dyn History,
     /// What lies below, for documents that all of ours there could judge.
-    below: Below,
+    below: BelowManual,
     /// The documents that differ from what ours left, and those that were not judged.
     touched: BTreeSet<String>,
-    found: Found,
+    found: ManualCommits,
     /// The lines that are told already.
     told: HashSet<String>,
 }
 
 /// A table, and what ours left of it.
-struct Place<T> {
+struct TableChange<T> {
     table: Table<T>,
-    below: Below,
+    below: BelowManual,
     /// How many bytes of earlier versions may still be compared.
     left: Cell<usize>,
     /// What stands before the name of a record where it is told.
     kind: &'static str,
 }
 
-impl<T: Row> Place<T> {
+impl<T: Row> TableChange<T> {
     /// Those of ours that may have left something else than what is built on them.
-    fn bases(&self, hub: &dyn History) -> Result<Vec<Base>, Stop> {
+    fn bases(&self, hub: &dyn History) -> Result<Vec<OwnBase>, Abort> {
         bases(&self.below, self.table.path(), hub)
     }
 }
 
-impl Look<'_> {
+impl StaleCheck<'_> {
     /// What could not be looked for, in words. Of a clone that has not all of the history nothing is told here:
     /// another one knows.
-    fn tell_end(&mut self, below: &Below) {
+    fn tell_end(&mut self, below: &BelowManual) {
         let line = format!(
             "what was undone is not known: the newest {PASSED_MAX} commits that were looked at are all made by hand"
         );
@@ -186,7 +186,7 @@ impl Look<'_> {
 
     /// The table at `path`; `None` if it cannot be read, or not be written by us: what was undone in it must
     /// stop no other write. Whoever writes when it can looks further back.
-    fn place<T: Row>(&mut self, path: &str, kind: &'static str) -> Result<Option<Place<T>>, Stop> {
+    fn place<T: Row>(&mut self, path: &str, kind: &'static str) -> Result<Option<TableChange<T>>, Abort> {
         let hub = self.hub;
         let table = readable(table_at::<T>(hub, path))?.filter(|table| table.newer_layout().is_none());
         let Some(table) = table else {
@@ -197,7 +197,7 @@ impl Look<'_> {
             Ok(at::<T>(version, path, hub)?.is_some_and(|table| table.newer_layout().is_none()))
         };
         let below = self.below_for(path, &is_judged)?;
-        Ok(Some(Place { table, below, left: Cell::new(COMPARED_BYTES_MAX), kind }))
+        Ok(Some(TableChange { table, below, left: Cell::new(COMPARED_BYTES_MAX), kind }))
     }
 
     /// What lies below for the document at `path`, which ours could judge where it `is_judged`.
@@ -205,7 +205,7 @@ impl Look<'_> {
         &mut self,
         path: &str,
         is_judged: &dyn Fn(&Version) -> Result<bool, LedgerError>,
-    ) -> Result<Below, Stop> {
+    ) -> Result<BelowManual, Abort> {
         let mut is_shared = !self.below.unchecked.contains(path);
         for one in &self.below.ours {
             is_shared = is_shared && is_judged(&one.ours)?;
@@ -213,7 +213,7 @@ impl Look<'_> {
         if is_shared {
             return Ok(self.below.clone());
         }
-        let is_final = |one: &Ours| Ok(!one.unchecked.contains(path) && is_judged(&one.version)?);
+        let is_final = |one: &OwnCommit| Ok(!one.unchecked.contains(path) && is_judged(&one.version)?);
         let below = self.hub.below_foreign(&is_final)?.unwrap_or_default();
         self.tell_end(&below);
         if !below.open.is_empty() {
@@ -228,7 +228,7 @@ impl Look<'_> {
         path: &str,
         kind: &'static str,
         comes_back: impl Fn(&T) -> bool,
-    ) -> Result<Option<Place<T>>, Stop> {
+    ) -> Result<Option<TableChange<T>>, Abort> {
         if !self.touched.contains(path) {
             return Ok(None);
         }
@@ -244,7 +244,7 @@ impl Look<'_> {
         Ok(Some(place))
     }
 
-    fn write<T: Row>(&mut self, place: &Place<T>) -> Result<(), Stop> {
+    fn write<T: Row>(&mut self, place: &TableChange<T>) -> Result<(), Abort> {
         if place.table.is_changed() {
             self.found.writes.insert(place.table.path().to_owned(), place.table.to_bytes()?);
         }
@@ -254,9 +254,9 @@ impl Look<'_> {
     /// Puts back in a table what was undone in it, of those ids that `keep` leaves.
     fn restore<T: Row>(
         &mut self,
-        place: &mut Place<T>,
-        keep: impl Fn(&Table<T>, &mut Ids) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
+        place: &mut TableChange<T>,
+        keep: impl Fn(&Table<T>, &mut Ids) -> Result<(), Abort>,
+    ) -> Result<(), Abort> {
         let mut found = Vec::new();
         for one in place.bases(self.hub)? {
             let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
@@ -276,10 +276,10 @@ impl Look<'_> {
                 continue;
             }
             keep(&known, &mut stale)?;
-            found.push(sides::Left { base: one, known, stale });
+            found.push(sides::SideLeft { base: one, known, stale });
         }
         sides::part(&mut found, place.table.path(), self.hub)?;
-        for sides::Left { known, stale, .. } in found {
+        for sides::SideLeft { known, stale, .. } in found {
             if place.table.rows().len() + stale.len() > ROWS_MAX {
                 // It would stop every write.
                 let path = place.table.path();
@@ -297,7 +297,7 @@ impl Look<'_> {
 
     /// Those that an operation took out and that are there again exactly as they were. What has no id of its
     /// own stays: nothing tells which of several it would be.
-    fn again<T: Row>(&mut self, place: &Place<T>) -> Result<Ids, Stop> {
+    fn again<T: Row>(&mut self, place: &TableChange<T>) -> Result<Ids, Abort> {
         let mut again = Ids::new();
         for one in place.bases(self.hub)? {
             let Some(known) = at::<T>(&one.ours, place.table.path(), self.hub)? else { continue };
@@ -311,14 +311,14 @@ impl Look<'_> {
     }
 
     /// Takes out what an operation took out and is there again.
-    fn withdrawn<T: Row>(&mut self, place: Option<Place<T>>) -> Result<(), Stop> {
+    fn withdrawn<T: Row>(&mut self, place: Option<TableChange<T>>) -> Result<(), Abort> {
         let Some(mut place) = place else { return Ok(()) };
         let again = self.again(&place)?;
         self.withdraw(&mut place, &again);
         self.write(&place)
     }
 
-    fn withdraw<T: Row>(&mut self, place: &mut Place<T>, ids: &Ids) {
+    fn withdraw<T: Row>(&mut self, place: &mut TableChange<T>, ids: &Ids) {
         if !ids.is_empty() {
             place.table.take(|row| ids.contains(row.id()));
             self.tell(&format!("no {}", place.kind), T::FIELD, ids);
@@ -343,11 +343,11 @@ impl Look<'_> {
     /// and were not meant to.
     fn stale<T: Row>(
         &mut self,
-        place: &Place<T>,
-        base: &Base,
+        place: &TableChange<T>,
+        base: &OwnBase,
         known: &Table<T>,
         ids: Ids,
-    ) -> Result<Ids, Stop> {
+    ) -> Result<Ids, Abort> {
         if ids.is_empty() {
             return Ok(ids);
         }
@@ -407,7 +407,12 @@ impl Look<'_> {
     }
 
     /// Those of `ids` that no operation and no revert since `base` changed, nor another side of a merge.
-    fn without_meant<T: Row>(&self, place: &Place<T>, base: &Base, mut ids: Ids) -> Result<Ids, Stop> {
+    fn without_meant<T: Row>(
+        &self,
+        place: &TableChange<T>,
+        base: &OwnBase,
+        mut ids: Ids,
+    ) -> Result<Ids, Abort> {
         let (path, hub) = (place.table.path(), self.hub);
         let now = groups(&place.table);
         let newer = place.below.meant.iter().take(base.newer).map(|meant| (meant, false));
@@ -442,13 +447,13 @@ impl Look<'_> {
     }
 
     /// The marker of the hub as ours left it, if it is again as it was before, or gone.
-    fn marker(&mut self) -> Result<(), Stop> {
+    fn marker(&mut self) -> Result<(), Abort> {
         const PATH: &str = Marker::PATH;
         if !self.touched.contains(PATH) {
             return Ok(());
         }
         let hub = self.hub;
-        let now = readable(hub.document(hub.main(), PATH).map_err(Stop::from))?.and_then(value_of);
+        let now = readable(hub.document(hub.main(), PATH).map_err(Abort::from))?.and_then(value_of);
         let Some(now) = now else {
             self.found.unchecked.insert(PATH.to_owned());
             return Ok(());
@@ -471,7 +476,7 @@ impl Look<'_> {
                 .take(one.newer)
                 .filter_map(|(before, after)| Some((before.as_ref()?, after)));
             if newer.try_fold(false, |is, (before, after)| {
-                Ok::<_, Stop>(is || content(before)? != content(after)?)
+                Ok::<_, Abort>(is || content(before)? != content(after)?)
             })? {
                 continue;
             }
@@ -490,7 +495,7 @@ impl Look<'_> {
 }
 
 /// Those of ours that may have left something else at `path` than what is built on them.
-fn bases(below: &Below, path: &str, hub: &dyn History) -> Result<Vec<Base>, Stop> {
+fn bases(below: &BelowManual, path: &str, hub: &dyn History) -> Result<Vec<OwnBase>, Abort> {
     let content = |at: &Version| past(hub.content(at, path));
     let mut bases = Vec::new();
     for one in &below.ours {
@@ -565,16 +570,16 @@ fn document(
 }
 
 /// What was looked for in other versions; `None` where a store lacks it.
-fn past<T>(read: Result<T, impl Into<Stop>>) -> Result<Option<T>, Stop> {
+fn past<T>(read: Result<T, impl Into<Abort>>) -> Result<Option<T>, Abort> {
     match read.map_err(Into::into) {
-        Err(Stop::Fault(LedgerError::Store { .. } | LedgerError::Partial { .. })) => Ok(None),
+        Err(Abort::Fault(LedgerError::Store { .. } | LedgerError::Partial { .. })) => Ok(None),
         read => read.map(Some),
     }
 }
 
-fn readable<T>(read: Result<T, Stop>) -> Result<Option<T>, Stop> {
+fn readable<T>(read: Result<T, Abort>) -> Result<Option<T>, Abort> {
     match read {
-        Err(Stop::Fault(LedgerError::Document(_))) => Ok(None),
+        Err(Abort::Fault(LedgerError::Document(_))) => Ok(None),
         read => read.map(Some),
     }
 }

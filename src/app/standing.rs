@@ -12,7 +12,7 @@ use crate::domain::pause::{Pause, Paused};
 use crate::domain::refusal::{Kind, Refusal};
 use crate::domain::server::Server;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 
 /// One thing that others have, at one moment.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn standing(operation: &Operation, documents: &impl Documents) -> Result<Option<Standing>, Stop> {
+pub fn standing(operation: &Operation, documents: &impl Documents) -> Result<Option<Standing>, Abort> {
     Ok(match operation {
         Operation::StealLock(steal) if steal.force => Some(of_lock(steal.name.as_str(), documents)?),
         Operation::ChangeJob(change) => match &change.change {
@@ -55,7 +55,7 @@ pub fn refuse_if_changed(
     operation: &Operation,
     then: Option<&Standing>,
     documents: &impl Documents,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     let Some(now) = standing(operation, documents)? else { return Ok(()) };
     if then.is_some_and(|then| then.term == now.term) {
         return Ok(());
@@ -64,13 +64,13 @@ pub fn refuse_if_changed(
     Err(Refusal::ChangedSince { kind: now.kind, id: now.id, then, now: now.told }.into())
 }
 
-fn of_lock(name: &str, documents: &impl Documents) -> Result<Standing, Stop> {
+fn of_lock(name: &str, documents: &impl Documents) -> Result<Standing, Abort> {
     let locks: Table<Lock> = documents.table()?;
     let lock = locks.get(name).map_or_else(|| Lock::free(name), |lock| (**lock).clone());
     Ok(Standing { kind: Kind::Lock, id: name.to_owned(), term: lock.term(), told: lock.situation() })
 }
 
-fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
+fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Abort> {
     let jobs: Table<Job> = documents.table()?;
     let job = jobs.get(id.as_str());
     let told = job.map_or_else(
@@ -89,7 +89,7 @@ fn of_job(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
     Ok(Standing { kind: Kind::Job, id: id.to_string(), term, told })
 }
 
-fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop> {
+fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Abort> {
     let jobs: Table<Job> = documents.table()?;
     let told = jobs
         .get(id.as_str())
@@ -98,7 +98,7 @@ fn of_priority(id: &JobId, documents: &impl Documents) -> Result<Standing, Stop>
 }
 
 /// A server with all that it holds.
-fn of_server(name: &ServerName, documents: &impl Documents) -> Result<Standing, Stop> {
+fn of_server(name: &ServerName, documents: &impl Documents) -> Result<Standing, Abort> {
     let (servers, jobs, locks): (Table<Server>, Table<Job>, Table<Lock>) =
         (documents.table()?, documents.table()?, documents.table()?);
     let is_its = |holder: &Option<String>| holder.as_deref() == Some(name.as_str());
@@ -123,7 +123,7 @@ fn of_server(name: &ServerName, documents: &impl Documents) -> Result<Standing, 
     Ok(Standing { kind: Kind::Server, id: name.to_string(), term, told })
 }
 
-fn of_pause(what: &Paused, documents: &impl Documents) -> Result<Standing, Stop> {
+fn of_pause(what: &Paused, documents: &impl Documents) -> Result<Standing, Abort> {
     let pauses: Table<Pause> = documents.table()?;
     let pause = pauses.get(&what.to_string());
     let by = pause.and_then(|pause| pause.by.as_deref()).unwrap_or("somebody");

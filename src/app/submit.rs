@@ -4,24 +4,24 @@
 use crate::app::commands::beat::BeatAnswer;
 use crate::app::commands::job_claim::ClaimJobs;
 use crate::app::commands::job_step::StepJob;
-use crate::app::commands::{Along, Envelope, Operation, Verb, Write, WriteWith};
-use crate::app::journal::{self, Entry, KeepError, Taken};
-use crate::app::session::{Session, Whose};
-use crate::app::stale::Restored;
+use crate::app::commands::{Operation, Piggyback, Write, WriteCommand, WriteOptions, WriteWith};
+use crate::app::journal::{self, JournalEntry, KeepError, TakenEntry};
+use crate::app::session::{Session, SessionKey};
+use crate::app::stale::RestoredDocuments;
 use crate::app::standing::{Standing, refuse_if_changed, standing};
 use crate::domain::heartbeat::Beat;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Apply, Ledger, LedgerError, Outcome, Request, RequestResult, Stop, Transaction};
+use crate::ledger::{Abort, Apply, Ledger, LedgerError, Outcome, Request, RequestResult, Transaction};
 use crate::machine::file_lock::FileLock;
 use crate::machine::{Machine, asked};
 use serde_json::Value;
 
 /// For how long an operation is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum KeepFor {
     /// While its outcome is not known, which on a hub on this disk takes no time.
     WhileUnknown,
     /// Until [`journal::deliver`] says that the caller has its answer, on any hub: a process that is
@@ -31,7 +31,7 @@ pub enum Keep {
 
 /// Where an operation goes, as it is kept for later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct HubRef {
     /// The hub, as it was named.
     pub hub: String,
     pub branch: String,
@@ -39,7 +39,7 @@ pub struct Place {
     pub name: String,
 }
 
-impl Place {
+impl HubRef {
     /// As observations name it: what is watched in one hub is nothing seen in another.
     #[must_use]
     pub fn watched(&self) -> String {
@@ -48,13 +48,13 @@ impl Place {
 
     /// Whose session `server` has on this machine.
     #[must_use]
-    pub fn whose(&self, machine: &Machine, server: &ServerName) -> Whose {
-        Whose { machine: machine.clone(), hub: self.name.clone(), server: server.clone() }
+    pub fn whose(&self, machine: &Machine, server: &ServerName) -> SessionKey {
+        SessionKey { machine: machine.clone(), hub: self.name.clone(), server: server.clone() }
     }
 
     /// Whether an operation is one of this hub. Versions before kept its address alone.
     #[must_use]
-    pub fn is_of(&self, entry: &Entry) -> bool {
+    pub fn is_of(&self, entry: &JournalEntry) -> bool {
         let is_hub = match &entry.name {
             Some(name) => *name == self.name,
             None => entry.hub == self.hub,
@@ -68,42 +68,43 @@ impl Place {
 ///
 /// # Errors
 /// When the hub cannot be reached or refuses, or a document cannot be used.
-pub fn submit<V: Verb + Clone + Into<Operation>>(
+pub fn submit<V: WriteCommand + Clone + Into<Operation>>(
     ledger: &mut Ledger,
-    place: &Place,
-    envelope: &Envelope,
-    (verb, keep): (&V, Keep),
+    place: &HubRef,
+    envelope: &WriteOptions,
+    (verb, keep): (&V, KeepFor),
     warn: impl FnOnce(KeepError),
 ) -> Result<Outcome<V::Answer>, LedgerError> {
-    let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
+    let begun = BegunOperation::new(ledger, place, (envelope, verb.clone().into()), keep, warn);
     begun.run(ledger, Write { envelope: envelope.clone(), verb })
 }
 
 /// What a write answers, and what a sign of life that went along with it told.
-pub type With<A> = (A, Option<BeatAnswer>);
+pub type AnswerWithBeat<A> = (A, Option<BeatAnswer>);
 
 /// The same with something `along` in the same push that need not be taken up again.
 ///
 /// # Errors
 /// As [`submit`].
-pub fn submit_with<V: Verb + Clone + Into<Operation>>(
+pub fn submit_with<V: WriteCommand + Clone + Into<Operation>>(
     ledger: &mut Ledger,
-    place: &Place,
-    envelope: &Envelope,
-    (verb, along): (&V, Along),
+    place: &HubRef,
+    envelope: &WriteOptions,
+    (verb, along): (&V, Piggyback),
     warn: impl FnOnce(KeepError),
-) -> RequestResult<With<V::Answer>> {
-    let begun = Begun::new(ledger, place, (envelope, verb.clone().into()), Keep::WhileUnknown, warn);
+) -> RequestResult<AnswerWithBeat<V::Answer>> {
+    let begun =
+        BegunOperation::new(ledger, place, (envelope, verb.clone().into()), KeepFor::WhileUnknown, warn);
     begun.run(ledger, WriteWith { write: Write { envelope: envelope.clone(), verb }, along })
 }
 
 fn entry(
     ledger: &Ledger,
-    place: &Place,
+    place: &HubRef,
     (op, at): (&OpId, Timestamp),
-    (envelope, operation): (&Envelope, Operation),
-) -> Entry {
-    Entry {
+    (envelope, operation): (&WriteOptions, Operation),
+) -> JournalEntry {
+    JournalEntry {
         op: op.clone(),
         hub: place.hub.clone(),
         branch: place.branch.clone(),
@@ -124,8 +125,8 @@ fn entry(
 /// When it cannot be kept.
 pub fn keep_for_later(
     ledger: &Ledger,
-    place: &Place,
-    (envelope, step): (&Envelope, StepJob),
+    place: &HubRef,
+    (envelope, step): (&WriteOptions, StepJob),
 ) -> Result<OpId, KeepError> {
     if let Some((op, _)) =
         kept_reports(ledger.machine(), place, &step.server).into_iter().find(|(_, kept)| *kept == step)
@@ -140,9 +141,9 @@ pub fn keep_for_later(
 
 /// The reports of `server` that were not sent, or of which nobody knows whether they were, oldest first.
 #[must_use]
-pub fn kept_reports(machine: &Machine, place: &Place, server: &ServerName) -> Vec<(OpId, StepJob)> {
+pub fn kept_reports(machine: &Machine, place: &HubRef, server: &ServerName) -> Vec<(OpId, StepJob)> {
     let entries = journal::unsettled(machine).into_iter().filter_map(|op| journal::find(machine, &op));
-    let report = |entry: Entry| match &entry.operation {
+    let report = |entry: JournalEntry| match &entry.operation {
         Operation::StepJob(step)
             if step.server == *server && place.is_of(&entry) && entry.operation.is_harmless_late() =>
         {
@@ -154,10 +155,10 @@ pub fn kept_reports(machine: &Machine, place: &Place, server: &ServerName) -> Ve
 }
 
 /// Forgets a report that was kept, as it was sent otherwise by now.
-pub fn forget_kept(machine: &Machine, place: &Place, step: &StepJob) {
+pub fn forget_kept(machine: &Machine, place: &HubRef, step: &StepJob) {
     for (op, _) in kept_reports(machine, place, &step.server).into_iter().filter(|(_, kept)| kept == step) {
         // Whoever is at it settles it.
-        if let Taken::Ours(..) = journal::take(machine, &op) {
+        if let TakenEntry::Ours(..) = journal::take(machine, &op) {
             journal::close(machine, &op);
         }
     }
@@ -167,7 +168,7 @@ pub fn forget_kept(machine: &Machine, place: &Place, step: &StepJob) {
 /// of each, refusals in the words of a front end; one that the hub does not take now stays.
 pub fn send_kept(
     ledger: &mut Ledger,
-    (place, id): (&Place, Option<String>),
+    (place, id): (&HubRef, Option<String>),
     server: &ServerName,
     tell: &dyn Fn(&str),
     words: &dyn Fn(&Refusal) -> String,
@@ -181,8 +182,8 @@ pub fn send_kept(
     }
     while let Some((op, step)) = reports.pop() {
         // Whoever is at it sends it.
-        let Taken::Ours(entry, _kept) = journal::take(&machine, &op) else { continue };
-        match resume(ledger, &entry, Keep::WhileUnknown) {
+        let TakenEntry::Ours(entry, _kept) = journal::take(&machine, &op) else { continue };
+        match resume(ledger, &entry, KeepFor::WhileUnknown) {
             Ok(Outcome::Applied(_)) => {
                 tell(&format!("the end of job `{}`, which could not be reported, is reported now", step.job));
             }
@@ -203,21 +204,21 @@ pub fn send_kept(
 }
 
 /// An operation that was given its id.
-struct Begun {
+struct BegunOperation {
     op: OpId,
     now: Timestamp,
-    keep: Keep,
+    keep: KeepFor,
     is_kept: bool,
     /// Nobody may take the operation up meanwhile.
     _lock: Option<FileLock>,
 }
 
-impl Begun {
+impl BegunOperation {
     fn new(
         ledger: &Ledger,
-        place: &Place,
-        (envelope, operation): (&Envelope, Operation),
-        keep: Keep,
+        place: &HubRef,
+        (envelope, operation): (&WriteOptions, Operation),
+        keep: KeepFor,
         warn: impl FnOnce(KeepError),
     ) -> Self {
         // What is kept is closed again when nothing comes of it, whoever asks to end.
@@ -225,7 +226,7 @@ impl Begun {
         let machine = ledger.machine();
         let op = OpId::new(&machine.id()).expect("an id of ours is one");
         let now = machine.wall();
-        let for_answer = keep == Keep::UntilDelivered && !ledger.is_dry_run();
+        let for_answer = keep == KeepFor::UntilDelivered && !ledger.is_dry_run();
         let is_kept = ledger.is_remote() || for_answer;
         let lock = is_kept.then(|| {
             let entry = entry(ledger, place, (&op, now), (envelope, operation));
@@ -257,7 +258,7 @@ impl Begun {
                 journal::note_seen(&machine, &self.op, ledger.known_tip());
                 true
             }
-            Ok(Outcome::Applied(_)) => self.keep == Keep::UntilDelivered && !ledger.is_dry_run(),
+            Ok(Outcome::Applied(_)) => self.keep == KeepFor::UntilDelivered && !ledger.is_dry_run(),
             _ => false,
         };
         if self.is_kept && !is_open {
@@ -271,10 +272,10 @@ impl Begun {
 /// What was kept of an operation, as the present session of its server does it: what its beats say of the
 /// server is so now.
 #[must_use]
-pub fn in_present_session(machine: &Machine, entry: &Entry) -> (Envelope, Operation) {
+pub fn in_present_session(machine: &Machine, entry: &JournalEntry) -> (WriteOptions, Operation) {
     let present = |server: &ServerName| {
         let hub = entry.name.clone()?;
-        let whose = Whose { machine: machine.clone(), hub, server: server.clone() };
+        let whose = SessionKey { machine: machine.clone(), hub, server: server.clone() };
         Some((Session::present(&whose), whose))
     };
     let beat_now = |beat: &mut Beat| {
@@ -299,18 +300,18 @@ pub fn in_present_session(machine: &Machine, entry: &Entry) -> (Envelope, Operat
 }
 
 /// A kept operation that is to happen now, if it did not then.
-struct Resumed<'a> {
-    entry: &'a Entry,
-    envelope: &'a Envelope,
+struct ResumedOperation<'a> {
+    entry: &'a JournalEntry,
+    envelope: &'a WriteOptions,
     operation: &'a Operation,
     /// How it stood when it was asked for.
     then: Option<Standing>,
 }
 
-impl Apply for Resumed<'_> {
+impl Apply for ResumedOperation<'_> {
     type Answer = Option<Value>;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Option<Value>, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Option<Value>, Abort> {
         // Asked on every attempt: what was sent then may still be on its way and land before us.
         if !planted("resumed-unseen") && transaction.has_happened(self.entry.since.as_ref())? {
             return Ok(None);
@@ -330,7 +331,11 @@ impl Apply for Resumed<'_> {
 ///
 /// # Errors
 /// As [`submit`].
-pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<Option<Value>>, LedgerError> {
+pub fn resume(
+    ledger: &mut Ledger,
+    entry: &JournalEntry,
+    keep: KeepFor,
+) -> Result<Outcome<Option<Value>>, LedgerError> {
     // A claim of a session that another has taken the place of would be over.
     let (envelope, operation) = in_present_session(ledger.machine(), entry);
     resume_as(ledger, entry, (&envelope, &operation), keep)
@@ -342,15 +347,15 @@ pub fn resume(ledger: &mut Ledger, entry: &Entry, keep: Keep) -> Result<Outcome<
 /// As [`submit`].
 pub fn resume_as(
     ledger: &mut Ledger,
-    entry: &Entry,
-    (envelope, operation): (&Envelope, &Operation),
-    keep: Keep,
+    entry: &JournalEntry,
+    (envelope, operation): (&WriteOptions, &Operation),
+    keep: KeepFor,
 ) -> Result<Outcome<Option<Value>>, LedgerError> {
     // How it stood when it was asked for; what cannot be read is not known.
     let seen = entry.seen.as_ref().or(entry.since.as_ref());
     let then = seen.and_then(|since| {
         let documents = ledger.at(since);
-        Restored::default().show(&documents).ok()?;
+        RestoredDocuments::default().show(&documents).ok()?;
         standing(&entry.operation, &documents).ok()?
     });
     // It happens now, if it did not then: a lease that began hours ago would be over.
@@ -358,11 +363,11 @@ pub fn resume_as(
         op: entry.op.clone(),
         now: ledger.machine().wall(),
         author: None,
-        what: Resumed { entry, envelope, operation, then },
+        what: ResumedOperation { entry, envelope, operation, then },
     });
     // Whatever else came of it, such as a hub that is away, it can be taken up again.
     let is_over = match outcome {
-        Ok(Outcome::Applied(_)) => keep == Keep::WhileUnknown,
+        Ok(Outcome::Applied(_)) => keep == KeepFor::WhileUnknown,
         Ok(Outcome::Refused(_)) => true,
         _ => false,
     };

@@ -4,9 +4,9 @@
 //! The rule itself is in `domain/lock.rs`: only the own boot clock counts, from when the own eyes
 //! saw that exact version. Here it is asked of the documents, after the hub was.
 
-use crate::app::commands::rescue::{Lost, Watched, WatchedSession};
+use crate::app::commands::rescue::{LostClaim, WatchedClaim, WatchedSession};
 use crate::app::observations::Observations;
-use crate::domain::clocks::{Change, OwnClock, Sign, own_clock};
+use crate::domain::clocks::{ClockChange, HeartbeatTime, OwnClock, own_clock};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
@@ -14,7 +14,7 @@ use crate::domain::planted::planted;
 use crate::domain::queue::{Delayed, Queue};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -90,14 +90,14 @@ impl Watch<'_> {
     }
 
     /// Forgets all jobs but those of `claims`: what nobody holds now, and is held later, is another claim.
-    pub fn forget_claims(&mut self, claims: &[Watched]) {
+    pub fn forget_claims(&mut self, claims: &[WatchedClaim]) {
         let names = claims.iter().map(|claim| format!("{} job {}", self.place, claim.job)).collect();
         self.observed.forget_others(&format!("{} job ", self.place), &names);
     }
 
     /// Those of `claims`, all that there are, that are over: their own time ran out, or the session that made
     /// them showed no sign of life for its patience.
-    pub fn lost(&mut self, claims: &[Watched]) -> Vec<Lost> {
+    pub fn lost(&mut self, claims: &[WatchedClaim]) -> Vec<LostClaim> {
         let mut lost = Vec::new();
         self.forget_claims(claims);
         self.observed.looked(&self.holders(), self.now);
@@ -110,7 +110,7 @@ impl Watch<'_> {
             } && !planted("rescue-at-once");
             if !in_time || !alive {
                 let beat = claim.session.as_ref().filter(|_| !alive).map(|session| session.beat.clone());
-                lost.push(Lost { job: job.clone(), token: claim.token, beat });
+                lost.push(LostClaim { job: job.clone(), token: claim.token, beat });
             }
         }
         lost
@@ -132,7 +132,7 @@ fn lock_name(place: &str, name: &str) -> String {
 ///
 /// # Errors
 /// When the locks cannot be read.
-pub fn held_assignment(documents: &impl Documents) -> Result<Option<Lock>, Stop> {
+pub fn held_assignment(documents: &impl Documents) -> Result<Option<Lock>, Abort> {
     let locks: Table<Lock> = documents.table()?;
     Ok(locks.get(JOB_ASSIGNMENT).filter(|lock| lock.is_held()).map(|lock| (**lock).clone()))
 }
@@ -145,7 +145,7 @@ pub fn compare_beats(
     beats: &[(&ServerName, &Heartbeat)],
     me: Option<&ServerName>,
     now: Timestamp,
-) -> (OwnClock, HashMap<ServerName, Change>) {
+) -> (OwnClock, HashMap<ServerName, ClockChange>) {
     let since_boot = observed.machine().since_boot();
     let mut changes = HashMap::new();
     let mut others = Vec::new();
@@ -154,7 +154,7 @@ pub fn compare_beats(
         let version = format!("{:020}@{millis:020}", beat.sequence.unwrap_or(0));
         let change = observed.compare(&format!("{place} newest beat {name}"), &version, since_boot);
         if let Some(at) = beat.at().filter(|_| Some(*name) != me) {
-            others.push(Sign { at, interval: beat.interval(), change });
+            others.push(HeartbeatTime { at, interval: beat.interval(), change });
         }
         changes.insert((*name).clone(), change);
     }

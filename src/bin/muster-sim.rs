@@ -163,7 +163,7 @@ fn together(bug: &'static str, seed: u64, limits: &Limits) -> Vec<Option<String>
 /// Runs all seeds and says what did not hold.
 fn run_all(arguments: &Arguments, limits: &Limits) -> ExitCode {
     let next = AtomicU64::new(0);
-    let total = Mutex::new(sim::Report::default());
+    let total = Mutex::new(sim::SimReport::default());
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let watched = stderr().is_terminal() && !arguments.log;
     thread::scope(|scope| {
@@ -203,7 +203,7 @@ fn run_all(arguments: &Arguments, limits: &Limits) -> ExitCode {
 }
 
 /// Prints the log of a seed, of several with its number, and what did not hold.
-fn show(seed: u64, limits: &Limits, report: &sim::Report, is_one_of_several: bool) {
+fn show(seed: u64, limits: &Limits, report: &sim::SimReport, is_one_of_several: bool) {
     let mut lines = report.log.clone();
     if is_one_of_several && !lines.is_empty() {
         lines.insert(0, format!("seed {seed}"));

@@ -8,7 +8,7 @@ use super::output::{clean, counted};
 use super::table::{table, whole_table};
 use crate::app::commands::artifact::{FORGOTTEN_AT_ONCE_MAX, ForgetArtifacts, copy};
 use crate::app::queries::artifacts::{
-    Build, Compared, ComparedFile, FindBuilds, ListedBuild, Places, newest_first,
+    ArtifactComparison, Build, ComparedFile, FindBuilds, ListedBuild, Places, newest_first,
 };
 use crate::domain::artifact::{Artifact, Comparison, Manifest, attempt_of_manifest, beyond, manifest_name};
 use crate::domain::code::Code;
@@ -288,7 +288,7 @@ fn check(artifact: &Artifact, path: Option<&Path>) -> &'static str {
 
 fn compare_jobs(first: &JobId, second: &JobId, context: &mut Context) -> Result<u8, CliError> {
     let (first, second) = (find(first, context)?, find(second, context)?);
-    let compared = Compared::of(&first, &second);
+    let compared = ArtifactComparison::of(&first, &second);
     context.output.object("artifact_comparison", &compared, || {
         let word = |comparison: &Comparison| match comparison {
             Comparison::Same => "same",

@@ -3,14 +3,14 @@
 use super::output::{Output, as_begun};
 use super::table::facts;
 use crate::app::queries::Unreadable;
-use crate::domain::table::{MEND, Trouble};
+use crate::domain::table::{MEND, RecordTrouble};
 use serde_json::Value;
 
 /// How many are told one by one beside an answer that is about others.
 const TOLD_MAX: usize = 3;
 
 /// A line of a list for it: its id, what there is of the columns in the middle, what is wrong.
-pub(super) fn row(trouble: &Trouble, middle: &[String]) -> Vec<String> {
+pub(super) fn row(trouble: &RecordTrouble, middle: &[String]) -> Vec<String> {
     let id = if trouble.id.is_empty() { "-" } else { &trouble.id };
     let mut row = vec![id.to_owned()];
     row.extend_from_slice(middle);
@@ -38,7 +38,7 @@ pub(super) fn tell_left_out(left_out: &[Unreadable], output: Output) {
 }
 
 /// All that there is of it, for people.
-pub(super) fn facts_of(shown: &Value, trouble: &Trouble) -> String {
+pub(super) fn facts_of(shown: &Value, trouble: &RecordTrouble) -> String {
     let mut fields = shown.clone();
     if let Value::Object(fields) = &mut fields {
         fields.remove("unreadable");

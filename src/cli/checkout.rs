@@ -4,7 +4,7 @@
 use super::error::CliError;
 use super::exit::Exit;
 use crate::domain::code::Code;
-use crate::git::{Location, Source, SourceError, Wanted};
+use crate::git::{Location, Source, SourceError, WantedCommit};
 use crate::ledger::LedgerError;
 use crate::machine::{Machine, environment, files};
 use clap::Args;
@@ -40,7 +40,8 @@ pub struct CheckoutArgs {
 /// When there is no such branch or commit (exit code 3), it cannot be checked out (4), or the source cannot be reached.
 pub(super) fn run(args: &CheckoutArgs) -> Result<u8, CliError> {
     let source = Source::new(Location::parse(&args.source, &environment::home()));
-    let wanted = Wanted { branch: args.wanted_branch.as_deref(), commit: args.wanted_commit.as_deref() };
+    let wanted =
+        WantedCommit { branch: args.wanted_branch.as_deref(), commit: args.wanted_commit.as_deref() };
     let deadline = Machine::real().deadline(Duration::from_millis(args.limit_ms));
     let done = source.check_out(wanted, &args.into, &deadline)?;
     files::write(&args.tell, &done.commit)?;

@@ -17,7 +17,7 @@ use crate::domain::job::{Job, JobStatus};
 use crate::domain::table::Row;
 use crate::git;
 use crate::git::{Location, OpenOptions, store_path};
-use crate::ledger::{self, Ledger, Snapshot, Stop};
+use crate::ledger::{self, Abort, Ledger, Snapshot};
 use crate::machine::clock;
 use clap::{Arg, Args, Command, CommandFactory as _};
 use std::collections::BTreeSet;
@@ -62,10 +62,10 @@ fn candidates(words: &[String]) -> Vec<Candidate> {
     root.build();
     let line = Line::read(&root, before);
     let mut found = match &line.next {
-        Next::Nothing => Vec::new(),
-        Next::Value(argument) => line.values(argument),
-        Next::Any if typed.starts_with('-') => line.options(),
-        Next::Any => {
+        NextWord::Nothing => Vec::new(),
+        NextWord::Value(argument) => line.values(argument),
+        NextWord::Any if typed.starts_with('-') => line.options(),
+        NextWord::Any => {
             // Behind a word that is no verb there is none.
             let subs = line
                 .command
@@ -88,7 +88,7 @@ fn first_line(text: Option<&clap::builder::StyledStr>) -> String {
 }
 
 /// What can follow the words that were typed.
-enum Next<'a> {
+enum NextWord<'a> {
     /// Behind `--`: another program's words.
     Nothing,
     /// The value of an option.
@@ -102,25 +102,25 @@ struct Line<'a> {
     command: &'a Command,
     path: Vec<&'a str>,
     positionals: usize,
-    next: Next<'a>,
+    next: NextWord<'a>,
     words: &'a [String],
 }
 
 impl<'a> Line<'a> {
     fn read(root: &'a Command, words: &'a [String]) -> Self {
-        let mut line = Self { command: root, path: Vec::new(), positionals: 0, next: Next::Any, words };
+        let mut line = Self { command: root, path: Vec::new(), positionals: 0, next: NextWord::Any, words };
         for word in words {
             line.next = match line.next {
-                Next::Nothing => Next::Nothing,
-                Next::Value(_) => Next::Any,
-                Next::Any if word == "--" => Next::Nothing,
-                Next::Any if word.starts_with('-') => match line.option(word) {
+                NextWord::Nothing => NextWord::Nothing,
+                NextWord::Value(_) => NextWord::Any,
+                NextWord::Any if word == "--" => NextWord::Nothing,
+                NextWord::Any if word.starts_with('-') => match line.option(word) {
                     Some(argument) if argument.get_action().takes_values() && !word.contains('=') => {
-                        Next::Value(argument)
+                        NextWord::Value(argument)
                     }
-                    _ => Next::Any,
+                    _ => NextWord::Any,
                 },
-                Next::Any => {
+                NextWord::Any => {
                     match line.command.find_subcommand(word) {
                         Some(sub) => {
                             line.command = sub;
@@ -128,7 +128,7 @@ impl<'a> Line<'a> {
                         }
                         None => line.positionals += 1,
                     }
-                    Next::Any
+                    NextWord::Any
                 }
             };
         }
@@ -176,11 +176,11 @@ impl<'a> Line<'a> {
             ("status", ..) => return STATES.map(|state| (state.to_owned(), String::new())).to_vec(),
             ("server" | "assigned_to" | "to" | "from", "NAME" | "SERVER" | "NAME|all" | "TO", _)
             | (_, "SERVER", _)
-            | (_, "NAME", "servers" | "status" | "worker") => What::Servers,
-            ("labels" | "label", ..) => What::Labels,
-            (_, "ID", "message") | ("reply_to", ..) => What::Messages,
-            (_, "ID", "job" | "artifact" | "rollback") | ("needs", ..) => What::Jobs(wanted(verb)),
-            (_, "NAME" | "LOCK" | "KEY", "lock" | "fence" | "once") => What::Locks,
+            | (_, "NAME", "servers" | "status" | "worker") => NameKind::Servers,
+            ("labels" | "label", ..) => NameKind::Labels,
+            (_, "ID", "message") | ("reply_to", ..) => NameKind::Messages,
+            (_, "ID", "job" | "artifact" | "rollback") | ("needs", ..) => NameKind::Jobs(wanted(verb)),
+            (_, "NAME" | "LOCK" | "KEY", "lock" | "fence" | "once") => NameKind::Locks,
             _ => return Vec::new(),
         };
         look_up(what, self.words)
@@ -189,7 +189,7 @@ impl<'a> Line<'a> {
 
 /// What live names are asked for.
 #[derive(Debug, Clone, Copy)]
-enum What {
+enum NameKind {
     Servers,
     Labels,
     Messages,
@@ -210,7 +210,7 @@ fn wanted(verb: &str) -> fn(&Job) -> bool {
 }
 
 /// Looks at what is on this disk, for as long as a shell can wait.
-fn look_up(what: What, words: &[String]) -> Vec<Candidate> {
+fn look_up(what: NameKind, words: &[String]) -> Vec<Candidate> {
     let (sender, answer) = mpsc::channel();
     let global = globals(words);
     // Left behind when it takes too long, as on a disk that hangs: it ends with the process.
@@ -273,25 +273,25 @@ fn known(global: &GlobalArgs) -> Option<Ledger> {
     .ok()
 }
 
-fn names(what: What, snapshot: &Snapshot<'_>) -> Vec<Candidate> {
+fn names(what: NameKind, snapshot: &Snapshot<'_>) -> Vec<Candidate> {
     let now = clock::wall();
     match what {
-        What::Servers => told(Registered {}.run(snapshot, now), |server| {
+        NameKind::Servers => told(Registered {}.run(snapshot, now), |server| {
             Some((server.id.clone(), server.host.clone().unwrap_or_default()))
         }),
-        What::Labels => {
+        NameKind::Labels => {
             let servers = Registered {}.run(snapshot, now);
             let labels = servers.iter().flat_map(|list| &list.items).flat_map(|server| &server.labels);
             let all: BTreeSet<&String> = labels.collect();
             all.into_iter().map(|label| (label.clone(), String::new())).collect()
         }
-        What::Messages => told(ListMessages::default().run(snapshot, now), |message| {
+        NameKind::Messages => told(ListMessages::default().run(snapshot, now), |message| {
             Some((message.id.clone(), message.subject.clone()))
         }),
-        What::Jobs(is_wanted) => told(ListJobs::default().run(snapshot, now), |job| {
+        NameKind::Jobs(is_wanted) => told(ListJobs::default().run(snapshot, now), |job| {
             is_wanted(job).then(|| (job.id.clone(), format!("{} {}", job.kind, job.situation(now))))
         }),
-        What::Locks => {
+        NameKind::Locks => {
             let locks = ListLocks {}.run(snapshot, now);
             let candidate = |lock: &ShownLock| {
                 let held = lock.locked_by.as_ref().map_or("free".to_owned(), |by| format!("held by {by}"));
@@ -303,7 +303,7 @@ fn names(what: What, snapshot: &Snapshot<'_>) -> Vec<Candidate> {
 }
 
 /// Of each record what `tell` makes of it, the newest first; nothing of what cannot be read.
-fn told<T: Row>(list: Result<List<T>, Stop>, tell: impl Fn(&T) -> Option<Candidate>) -> Vec<Candidate> {
+fn told<T: Row>(list: Result<List<T>, Abort>, tell: impl Fn(&T) -> Option<Candidate>) -> Vec<Candidate> {
     let items = list.map(|list| list.items).unwrap_or_default();
     items.iter().rev().filter_map(|item| tell(item)).collect()
 }

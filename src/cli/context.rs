@@ -10,19 +10,19 @@ use super::settings::{Setting, Settings};
 use super::which::{FROM_BRANCH_VARIABLE, NOT_ASKED, SAID_BY_HEAD};
 use super::{GlobalArgs, gone};
 use crate::app::client::Client;
-use crate::app::commands::{Envelope, Operation, Verb};
+use crate::app::commands::{Operation, WriteCommand, WriteOptions};
 use crate::app::flows::Failure;
 use crate::app::journal;
 use crate::app::session::Session;
-use crate::app::stale::Undone;
-use crate::app::submit::Keep;
+use crate::app::stale::UndoneWrites;
+use crate::app::submit::KeepFor;
 use crate::app::watch::Watch;
 use crate::domain::code::Code;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::git::{self, Homes, OpenOptions};
-use crate::ledger::{self, Held, Ledger, Locked, Outcome, Receipt, Snapshot, Version};
+use crate::ledger::{self, HeldRefLock, Ledger, Locked, Outcome, Receipt, Snapshot, Version};
 use crate::machine::{Machine, outlet};
 use serde::Serialize;
 use serde_json::json;
@@ -238,7 +238,7 @@ impl Context {
     }
 
     /// What an older writer undid and the next write puts back, where the hub was read last.
-    pub(super) fn undone(&self) -> Undone {
+    pub(super) fn undone(&self) -> UndoneWrites {
         self.client.as_ref().map(|client| client.undone().clone()).unwrap_or_default()
     }
 
@@ -347,7 +347,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::place`].
-    pub(super) fn envelope(&mut self, server: &ServerName) -> Result<Envelope, CliError> {
+    pub(super) fn envelope(&mut self, server: &ServerName) -> Result<WriteOptions, CliError> {
         let whose = self.whose(server).map_err(CliError::nothing_written)?;
         let session = Session::present(&whose);
         // A machine of another hub speaks for none of this one.
@@ -356,24 +356,24 @@ impl Context {
                 .recall(|snapshot| is_anothers(server, &whose.machine, snapshot))
                 .is_ok_and(|host| host.is_some());
         let beat = (!is_anothers_name).then(|| session.beat(&whose, None));
-        Ok(Envelope { beat, ..self.guarded()? })
+        Ok(WriteOptions { beat, ..self.guarded()? })
     }
 
     /// What goes with a write without a sign of life.
-    fn guarded(&mut self) -> Result<Envelope, CliError> {
+    fn guarded(&mut self) -> Result<WriteOptions, CliError> {
         let holders = if self.guards.is_empty() {
             Vec::new()
         } else {
             journal::holders(&self.machine.clone(), &self.place()?, &self.guards)
         };
-        Ok(Envelope { guards: self.guards.clone(), holders, beat: None })
+        Ok(WriteOptions { guards: self.guards.clone(), holders, beat: None })
     }
 
     /// Applies `verb` in this server's name.
     ///
     /// # Errors
     /// When it is refused, contended, unknown or the hub cannot be reached.
-    pub(super) fn write<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
     ) -> Result<Receipt<V::Answer>, CliError> {
@@ -387,13 +387,13 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::write`].
-    pub(super) fn write_to_deliver<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write_to_deliver<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
     ) -> Result<Receipt<V::Answer>, CliError> {
         let me = self.me()?;
         let envelope = self.envelope(&me)?;
-        self.submit(verb, &envelope, Keep::UntilDelivered)
+        self.submit(verb, &envelope, KeepFor::UntilDelivered)
     }
 
     /// Prints what was answered, and only then counts it as delivered.
@@ -475,19 +475,19 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::write`].
-    pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write_with<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
-        envelope: &Envelope,
+        envelope: &WriteOptions,
     ) -> Result<Receipt<V::Answer>, CliError> {
-        self.submit(verb, envelope, Keep::WhileUnknown)
+        self.submit(verb, envelope, KeepFor::WhileUnknown)
     }
 
-    fn submit<V: Verb + Clone + Into<Operation>>(
+    fn submit<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
-        envelope: &Envelope,
-        keep: Keep,
+        envelope: &WriteOptions,
+        keep: KeepFor,
     ) -> Result<Receipt<V::Answer>, CliError> {
         self.place().map_err(CliError::nothing_written)?;
         let output = self.output;
@@ -502,7 +502,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::write`]; the loss of a guard is told, and whether it was given back all the same.
-    pub(super) fn give_back<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn give_back<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
         what: &str,
@@ -512,7 +512,7 @@ impl Context {
             written => return written,
         };
         let me = self.me()?;
-        let envelope = Envelope { guards: Vec::new(), holders: Vec::new(), ..self.envelope(&me)? };
+        let envelope = WriteOptions { guards: Vec::new(), holders: Vec::new(), ..self.envelope(&me)? };
         Err(match self.write_with(verb, &envelope) {
             Ok(_) => CliError { message: format!("{}; {what} was given back", refused.message), ..refused },
             Err(_) => refused,
@@ -523,7 +523,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::write`].
-    pub(super) fn write_unkept<V: Verb>(&mut self, verb: &V) -> Result<Receipt<V::Answer>, CliError> {
+    pub(super) fn write_unkept<V: WriteCommand>(&mut self, verb: &V) -> Result<Receipt<V::Answer>, CliError> {
         let envelope = self.guarded()?;
         let client = self.client().map_err(CliError::nothing_written)?;
         let outcome = client.write_unkept(&envelope, verb);
@@ -617,7 +617,7 @@ fn tries(attempts: u32) -> String {
 }
 
 /// A lock that stood until the time was up.
-fn locked_here(attempts: u32, held: &Held) -> CliError {
+fn locked_here(attempts: u32, held: &HeldRefLock) -> CliError {
     let path = &held.lock;
     let words = format!("a hub branch is locked (gave up after {}): {held}", tries(attempts));
     contended(Code::BranchLocked, words, attempts)

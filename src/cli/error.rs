@@ -11,7 +11,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::shell::quoted;
 use crate::domain::time::show_span;
 use crate::git::PutBack;
-use crate::ledger::{Cause, LedgerError, Past, Reached, Stop, StoreCause, Unfit};
+use crate::ledger::{Abort, Cause, LedgerError, Past, Reached, StoreCause, Unfit};
 use crate::machine::asked;
 use crate::machine::files::FileError;
 use serde_json::{Map, Value};
@@ -27,14 +27,14 @@ pub(super) const BEGIN_ANEW: &str = "git muster import --force";
 
 /// What an error is about, for programs.
 #[derive(Debug, Default)]
-pub(super) struct About {
+pub(super) struct ErrorFacts {
     /// By the names that its code tells.
     facts: Map<String, Value>,
     /// Which part of the request is at fault, as a JSON pointer into it, if one of several is.
     pointer: Option<String>,
 }
 
-impl About {
+impl ErrorFacts {
     fn new(facts: Value, pointer: Option<String>) -> Box<Self> {
         let facts = match facts {
             Value::Object(facts) => facts,
@@ -56,7 +56,7 @@ pub(super) struct CliError {
     /// What to do next; may hold commands in backticks.
     pub hints: Vec<String>,
     /// What it is about.
-    pub about: Box<About>,
+    pub about: Box<ErrorFacts>,
     /// Whether the hub has what was asked for, as far as that is known.
     pub written: Option<bool>,
     /// Whether the message says that nothing was written.
@@ -273,7 +273,7 @@ impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
         Self {
             hints: words::hint(&refusal).into_iter().collect(),
-            about: About::new(refusal.facts(), refusal.pointer()),
+            about: ErrorFacts::new(refusal.facts(), refusal.pointer()),
             says_unwritten: words::says_unwritten(&refusal),
             failure: Failure::No(refusal.class()),
             ..Self::new(refusal.code(), words::sentence(&refusal))
@@ -289,7 +289,7 @@ impl From<LedgerError> for CliError {
         };
         Self {
             hints: advice(&error),
-            about: About::new(error.facts(), None),
+            about: ErrorFacts::new(error.facts(), None),
             cause,
             by_hub: matches!(error, LedgerError::Denied { .. }),
             no_hub_there: matches!(
@@ -403,11 +403,11 @@ fn advice_on_place(cause: Unfit) -> Option<&'static str> {
     })
 }
 
-impl From<Stop> for CliError {
-    fn from(stop: Stop) -> Self {
+impl From<Abort> for CliError {
+    fn from(stop: Abort) -> Self {
         match stop {
-            Stop::Refused(refusal) => refusal.into(),
-            Stop::Fault(error) => error.into(),
+            Abort::Refused(refusal) => refusal.into(),
+            Abort::Fault(error) => error.into(),
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::domain::id::LockName;
 use crate::domain::lease::TOKEN_MAX;
 use crate::domain::shell::quoted;
 use crate::machine::file_lock::{FileLock, NotLocked};
-use crate::machine::guard::{Cause, Told};
-use crate::machine::signals::Stop;
-use crate::machine::ward::{Charge, Ending, Ward};
+use crate::machine::guard::{StopCause, SupervisorReport};
+use crate::machine::signals::StopFlag;
+use crate::machine::ward::{Ending, SupervisedCommand, Supervision};
 use crate::machine::{Machine, files};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -212,10 +212,14 @@ fn run_guarded(
 ) -> Result<u8, CliError> {
     let program = program.display();
     // Asked to end, it ends its command first and says how that ended.
-    let stop = Stop::listen()?;
-    let charge =
-        Charge { command, variables: &context.settings.said(), grace: STOP_GRACE, alive: Some(at_work) };
-    let mut ward = Ward::start(&charge).map_err(|error| {
+    let stop = StopFlag::listen()?;
+    let charge = SupervisedCommand {
+        command,
+        variables: &context.settings.said(),
+        grace: STOP_GRACE,
+        alive: Some(at_work),
+    };
+    let mut ward = Supervision::start(&charge).map_err(|error| {
         CliError::not_started(
             &program,
             &error,
@@ -231,13 +235,13 @@ fn run_guarded(
         }
     };
     match ending {
-        Ending::Told(Told { cause: Cause::Unstarted, code, error }) => {
+        Ending::Told(SupervisorReport { cause: StopCause::Unstarted, code, error }) => {
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let error = CliError::not_started(&program, &error, format!("cannot run `{program}`: {error}"));
             context.output.error_with(&error, code);
             Ok(code)
         }
-        Ending::Told(Told { code, .. }) => Ok(code),
+        Ending::Told(SupervisorReport { code, .. }) => Ok(code),
         Ending::Unguarded(_) => Err(CliError::new(
             Code::CommandKilled,
             format!("the supervisor of `{program}` was killed, and with it the command"),

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Progress, as_begun, clean, counted};
-use crate::app::commands::mend::MendRecords;
+use crate::app::commands::mend::RepairRecords;
 use crate::app::fsck::{self, CommitName, Located, Question, Report};
 use crate::domain::audit::Severity;
 use clap::Args;
@@ -96,7 +96,7 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
 /// many that were.
 fn mend(context: &mut Context) -> Result<usize, CliError> {
     let output = context.output;
-    let mended = context.write(&MendRecords { server: context.me()? })?.answer;
+    let mended = context.write(&RepairRecords { server: context.me()? })?.answer;
     for record in &mended.records {
         output.say(record);
     }

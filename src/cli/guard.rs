@@ -2,7 +2,7 @@
 //! `machine/guard.rs`.
 
 use super::error::CliError;
-use crate::machine::guard::{self, Manner, Post};
+use crate::machine::guard::{self, StartMode, SupervisorArgs};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,13 +38,13 @@ pub struct GuardArgs {
 /// # Errors
 /// When the system does not tell what became of it.
 pub(super) fn run(args: &GuardArgs) -> Result<u8, CliError> {
-    let manner = |orders: &PathBuf| Manner::Attached(orders.clone(), args.group);
-    let post = Post {
+    let manner = |orders: &PathBuf| StartMode::Attached(orders.clone(), args.group);
+    let post = SupervisorArgs {
         alive: args.alive.clone(),
         grace: Duration::from_millis(args.grace_ms),
         lapsed_grace: Duration::from_millis(args.lapsed_grace_ms.unwrap_or(args.grace_ms)),
         limit: args.limit_ms.map(Duration::from_millis),
-        manner: args.orders.as_ref().map_or(Manner::Job, manner),
+        manner: args.orders.as_ref().map_or(StartMode::Job, manner),
     };
     Ok(guard::guard(&args.command, &post)?)
 }

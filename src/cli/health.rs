@@ -5,8 +5,8 @@ use super::error::CliError;
 use super::output::{as_begun, counted};
 use super::table::table;
 use super::words::finding::{advice, level, subject, what};
-use crate::app::queries::health::{Health, Looked};
-use crate::app::signs::Signs;
+use crate::app::queries::health::{Health, HealthInput};
+use crate::app::signs::Heartbeats;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::health::Report;
 
@@ -39,10 +39,10 @@ pub(super) fn run(args: &HealthArgs, context: &mut Context) -> Result<u8, CliErr
         .filter(|server| server.origin == "--server")
         .map(|server| server.value.clone());
     let query = Health { server: only, is_whole: args.all };
-    let mut looked = context.read(true, |snapshot| Ok(Looked::read(snapshot)?))?;
+    let mut looked = context.read(true, |snapshot| Ok(HealthInput::read(snapshot)?))?;
     let place = context.place()?.watched();
     let me = context.settings.server.as_ref().map(|server| &server.value).filter(|_| query.server.is_none());
-    let signs = Signs::judge(&context.machine, std::mem::take(&mut looked.seen), &place, me, now);
+    let signs = Heartbeats::judge(&context.machine, std::mem::take(&mut looked.seen), &place, me, now);
     let report = looked.judge(&query, &signs, me, &context.undone())?;
     let shown = Shown::of(&report);
     context.output.object("health", &shown, || told(&shown))?;

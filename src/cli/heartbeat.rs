@@ -6,12 +6,12 @@ use super::error::CliError;
 use super::input;
 use super::servers::joined_elsewhere;
 use super::words;
-use crate::app::commands::Envelope;
+use crate::app::commands::WriteOptions;
 use crate::app::commands::beat::{BeatAnswer, HeldClaim, SendBeat};
 use crate::app::commands::job_step::{Step as JobStep, StepJob};
 use crate::app::flows::Failure;
-use crate::app::flows::session::{Event, Manner, SessionFlow, Step, is_faster};
-use crate::app::session::{Session, Whose};
+use crate::app::flows::session::{Event, Sender, SessionFlow, Step, is_faster};
+use crate::app::session::{Session, SessionKey};
 use crate::domain::code::Code;
 use crate::domain::heartbeat::INTERVAL_ASSUMED;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName, check_branch};
@@ -19,9 +19,9 @@ use crate::domain::time::SPAN_MAX;
 use crate::git::hubs;
 use crate::ledger::LedgerError;
 use crate::machine::environment::variable;
-use crate::machine::signals::Stop;
+use crate::machine::signals::StopFlag;
 use crate::machine::{Deadline, Machine, clock};
-use crate::worker::Gone;
+use crate::worker::LostWorker;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -165,7 +165,7 @@ fn once(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     let me = context.acting()?;
     check_interval(args)?;
     let every = push_every()?;
-    let mut beats = Beats::begin(&me, args, (Manner::Once(every), every), context)?;
+    let mut beats = Beats::begin(&me, args, (Sender::Once(every), every), context)?;
     match beats.round(context)? {
         // A beat with another interval would change what others may conclude from the worker's.
         Step::Beside(_) => context.output.confirm(
@@ -199,7 +199,7 @@ pub(super) fn for_a_claim(
     claim: HeldClaim,
     context: &mut Context,
 ) -> Result<Option<Value>, CliError> {
-    let manner = (Manner::Once(1), push_every()?);
+    let manner = (Sender::Once(1), push_every()?);
     let args = BeatArgs::default();
     let mut beats = Beats { claim: Some(claim), ..Beats::begin(me, &args, manner, context)? };
     match beats.round(context)? {
@@ -217,10 +217,10 @@ struct Beats<'a> {
     /// Of how many signs of life one is sent.
     every: u64,
     flow: SessionFlow,
-    whose: Whose,
+    whose: SessionKey,
     session: Session,
     /// The worker of this server that died, while it is looked at what it left.
-    gone: Option<Gone>,
+    gone: Option<LostWorker>,
     /// What came of the last one that was sent.
     last: Option<Result<BeatAnswer, CliError>>,
 }
@@ -229,7 +229,7 @@ impl<'a> Beats<'a> {
     fn begin(
         me: &'a ServerName,
         args: &'a BeatArgs,
-        (manner, every): (Manner, u64),
+        (manner, every): (Sender, u64),
         context: &mut Context,
     ) -> Result<Self, CliError> {
         let whose = context.whose(me).map_err(CliError::nothing_written)?;
@@ -301,7 +301,7 @@ impl<'a> Beats<'a> {
         if context.is_dry_run() {
             return Ok(Vec::new());
         }
-        let Some(gone) = Gone::find(&place_of(me, context)?) else { return Ok(Vec::new()) };
+        let Some(gone) = LostWorker::find(&place_of(me, context)?) else { return Ok(Vec::new()) };
         let gone = self.gone.insert(gone);
         let id = hubs::id_of(&context.place()?.name);
         let output = context.output;
@@ -346,7 +346,7 @@ impl<'a> Beats<'a> {
         let mut beat = self.session.beat(&self.whose, Some(self.whose.system_facts()));
         // What others see is the pushes: they would take a server that pushes seldom for dead.
         beat.interval_seconds = beat.interval_seconds.saturating_mul(self.every).min(SPAN_MAX.as_secs());
-        let envelope = Envelope { beat: None, ..context.envelope(self.me)? };
+        let envelope = WriteOptions { beat: None, ..context.envelope(self.me)? };
         let sign = SendBeat { beat, branch, claim: self.claim.clone() };
         let answer = context.write_with(&sign, &envelope)?.answer;
         if !context.is_dry_run() {
@@ -397,7 +397,7 @@ fn warn_of_twins(me: &ServerName, answer: &BeatAnswer, context: &mut Context) {
 
 fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError> {
     check_interval(args)?;
-    let stop = Stop::listen()?;
+    let stop = StopFlag::listen()?;
     let me = context.acting()?;
     let interval = Duration::from_secs(args.interval.unwrap_or(INTERVAL_ASSUMED).as_secs().max(1));
     // A machine may be up before its network is.
@@ -419,7 +419,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
             .hint("no heartbeat is needed; to send your own, stop the worker first"));
     }
     let args = BeatArgs { interval: Some(interval), ..args.clone() };
-    let mut beats = Beats::begin(&me, &args, (Manner::GoesOn(interval), 1), context)?;
+    let mut beats = Beats::begin(&me, &args, (Sender::GoesOn(interval), 1), context)?;
     // What is said there is of the session of that hub.
     context.ledger()?.bind(hubs::id_of(&beats.whose.hub));
     let mut is_beside_worker = false;
@@ -450,7 +450,7 @@ fn until_stopped(args: &BeatArgs, context: &mut Context) -> Result<(), CliError>
 }
 
 /// Waits until `next`, or until the end is asked for.
-fn wait(next: &Deadline, stop: &Stop) {
+fn wait(next: &Deadline, stop: &StopFlag) {
     while !next.passed() && !stop.requested() {
         clock::sleep(STOP_LATENCY.min(next.left()));
     }

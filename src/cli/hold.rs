@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::lock::{TakeArgs, acquire};
 use super::output::Output;
 use crate::app::commands::lock::{ReleaseLock, RenewLock};
-use crate::app::flows::hold::{Event, HoldFlow, Step, Why};
+use crate::app::flows::hold::{Event, HoldFlow, LossReason, Step};
 use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lease::margin;
@@ -18,9 +18,9 @@ use crate::domain::time::show_span;
 use crate::machine::Deadline;
 use crate::machine::Machine;
 use crate::machine::clock;
-use crate::machine::guard::{Cause, Told};
-use crate::machine::signals::Stop;
-use crate::machine::ward::{Charge, Ending, Ward};
+use crate::machine::guard::{StopCause, SupervisorReport};
+use crate::machine::signals::StopFlag;
+use crate::machine::ward::{Ending, SupervisedCommand, Supervision};
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     let names = (args.name.clone(), context.acting()?);
     let flow = HoldFlow::new(names, term.token, args.ttl, trusted, clock::since_boot());
     let grace = margin(args.ttl).min(STOP_GRACE_MAX);
-    let mut held = Held { release: flow.release(), flow, grace, machine: context.machine.clone() };
+    let mut held = HeldLock { release: flow.release(), flow, grace, machine: context.machine.clone() };
     let release = held.release.clone();
     if stop.requested() || held.trusted().passed() {
         context.give_back(&release, &named(&release))?;
@@ -62,8 +62,8 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     let mut variables = context.settings.said();
     variables.push(("MUSTER_LOCK_NAME", term.name.clone()));
     variables.push(("MUSTER_LOCK_TOKEN", term.token.to_string()));
-    let charge = Charge { command, variables: &variables, grace: held.grace, alive: None };
-    let mut ward = match Ward::start(&charge) {
+    let charge = SupervisedCommand { command, variables: &variables, grace: held.grace, alive: None };
+    let mut ward = match Supervision::start(&charge) {
         Ok(ward) => ward,
         Err(error) => {
             context.give_back(&release, &named(&release))?;
@@ -76,17 +76,17 @@ pub(super) fn run(args: &TakeArgs, command: &[OsString], context: &mut Context) 
     };
     *farewell.lock().unwrap_or_else(PoisonError::into_inner) = left_held(&release, held.grace);
     match watch(&mut ward, &mut held, &stop, context) {
-        Ok(Ending::Told(Told { cause: Cause::Unstarted, code, error })) => {
+        Ok(Ending::Told(SupervisorReport { cause: StopCause::Unstarted, code, error })) => {
             context.give_back(&release, &named(&release))?;
             let error = io::Error::from_raw_os_error(error.unwrap_or_default());
             let why = format!("cannot run `{}`: {error}; the lock was released", program.display());
             context.output.error_with(&CliError::not_started(program.display(), &error, why), code);
             Ok(code)
         }
-        Ok(Ending::Told(Told { cause: Cause::Lapsed, .. })) => {
+        Ok(Ending::Told(SupervisorReport { cause: StopCause::Lapsed, .. })) => {
             Err(lost(held.late(), &release, &held, context)?)
         }
-        Ok(Ending::Told(Told { code, cause: Cause::Itself | Cause::Told, .. })) => {
+        Ok(Ending::Told(SupervisorReport { code, cause: StopCause::Itself | StopCause::Told, .. })) => {
             end(code, &mut held, context)
         }
         Ok(Ending::Told(_)) => {
@@ -117,13 +117,14 @@ fn program_of(command: &[OsString]) -> Result<&Path, CliError> {
 }
 
 /// Listens for the wish to end. What is told when it is repeated and obeyed at once may be set anew.
-fn listen(name: &LockName, output: Output) -> io::Result<(Stop, Arc<Mutex<String>>)> {
+fn listen(name: &LockName, output: Output) -> io::Result<(StopFlag, Arc<Mutex<String>>)> {
     let words = format!(
         "second signal, exiting at once; check with `git muster op list` whether lock `{name}` was acquired"
     );
     let words = Arc::new(Mutex::new(words));
     let told = Arc::clone(&words);
-    let stop = Stop::listen_and(move || output.warn(&told.lock().unwrap_or_else(PoisonError::into_inner)))?;
+    let stop =
+        StopFlag::listen_and(move || output.warn(&told.lock().unwrap_or_else(PoisonError::into_inner)))?;
     Ok((stop, words))
 }
 
@@ -141,7 +142,12 @@ fn left_held(release: &ReleaseLock, grace: Duration) -> String {
 ///
 /// # Errors
 /// When the lease is lost: then the command has been ended.
-fn watch(ward: &mut Ward, held: &mut Held, stop: &Stop, context: &mut Context) -> Result<Ending, CliError> {
+fn watch(
+    ward: &mut Supervision,
+    held: &mut HeldLock,
+    stop: &StopFlag,
+    context: &mut Context,
+) -> Result<Ending, CliError> {
     ward.trust(&held.trusted());
     loop {
         if let Some(ending) = ward.wait_until(&Machine::real().deadline(WATCH_PAUSE))? {
@@ -169,7 +175,7 @@ fn named(release: &ReleaseLock) -> String {
 fn lost(
     error: CliError,
     release: &ReleaseLock,
-    held: &Held,
+    held: &HeldLock,
     context: &mut Context,
 ) -> Result<CliError, CliError> {
     if held.trusted().passed() {
@@ -188,7 +194,7 @@ fn end_unguarded(why: &str, release: &ReleaseLock, context: &mut Context) -> Res
 }
 
 /// Releases the lock after the command ended with `code`.
-fn end(code: u8, held: &mut Held, context: &mut Context) -> Result<u8, CliError> {
+fn end(code: u8, held: &mut HeldLock, context: &mut Context) -> Result<u8, CliError> {
     let mut event = Event::Ended;
     let mut failed = None;
     loop {
@@ -220,7 +226,7 @@ fn end(code: u8, held: &mut Held, context: &mut Context) -> Result<u8, CliError>
 }
 
 /// A lock that is held while a command runs.
-struct Held {
+struct HeldLock {
     flow: HoldFlow,
     release: ReleaseLock,
     /// How long the command has to end: what is given away of the lease for safety.
@@ -229,7 +235,7 @@ struct Held {
     machine: Machine,
 }
 
-impl Held {
+impl HeldLock {
     /// Until when nobody else can have it.
     fn trusted(&self) -> Deadline {
         Deadline::at(&self.machine, self.flow.trusted())
@@ -248,8 +254,8 @@ impl Held {
                     Ok(()) => Event::Renewed,
                     Err(error) => Event::Failed(failed.insert(error).failure),
                 },
-                Step::Lost(Why::Taken) => return Err(failed.unwrap_or_else(|| self.late())),
-                Step::Wait(_) | Step::Lost(Why::Late) => {
+                Step::Lost(LossReason::Taken) => return Err(failed.unwrap_or_else(|| self.late())),
+                Step::Wait(_) | Step::Lost(LossReason::Late) => {
                     if let Some(error) = failed {
                         context.output.warn(&format!(
                             "lock `{}` was not renewed: {}; it is still held for {}, and the renewal is retried",

@@ -5,15 +5,15 @@ use super::error::{BEGIN_ANEW, CliError};
 use super::output::{begun_about, counted};
 use super::table::table;
 use super::{gone, input};
-use crate::app::commands::Envelope;
-use crate::app::import::{ASIDE, Import, Lost, Report, documents, lost};
-use crate::app::stale::Restored;
+use crate::app::commands::WriteOptions;
+use crate::app::import::{ASIDE, Import, ImportReport, LostRecords, documents, lost};
+use crate::app::stale::RestoredDocuments;
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::import::State;
 use crate::domain::shell::quoted;
 use crate::git::{Location, Temporary, init_bare};
-use crate::ledger::{Ledger, LedgerError, Stop};
+use crate::ledger::{Abort, Ledger, LedgerError};
 use crate::machine::{clock, environment, random};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -73,7 +73,7 @@ struct Answer<'a> {
     hub: String,
     check: bool,
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a ImportReport,
 }
 
 /// Looks at an old hub, and takes it over unless that is not wanted.
@@ -176,9 +176,9 @@ fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result
     let snapshot = old.read(true).map_err(|error| CliError::from(error).nothing_written())?;
     snapshot.main_tip()?;
     // The new hub begins as the next write would leave the old one. Where nobody can tell how, as it stands.
-    drop(Restored::default().show(&snapshot));
+    drop(RestoredDocuments::default().show(&snapshot));
     let documents = || match documents(&snapshot, args.force) {
-        Err(Stop::Fault(error)) => {
+        Err(Abort::Fault(error)) => {
             let begin_anew = format!("git muster import{} --force", more(args));
             Err(failed(error, is_remote).with_line(BEGIN_ANEW, &begin_anew))
         }
@@ -186,15 +186,15 @@ fn prepare(args: &ImportArgs, takes_documents: bool, old: &mut Ledger) -> Result
     };
     Ok(Import {
         source: if takes_documents { Some(documents()?) } else { None },
-        lost: if args.recover { lost(&snapshot)? } else { Lost::default() },
+        lost: if args.recover { lost(&snapshot)? } else { LostRecords::default() },
         close_older_than: args.close_jobs_older_than,
         begins_anew: args.force,
     })
 }
 
-fn apply(import: &Import, mut target: Ledger, context: &Context) -> Result<Report, CliError> {
+fn apply(import: &Import, mut target: Ledger, context: &Context) -> Result<ImportReport, CliError> {
     let op = OpId::new(&random::id())?;
-    let outcome = Envelope::default().run(&mut target, op, clock::wall(), import);
+    let outcome = WriteOptions::default().run(&mut target, op, clock::wall(), import);
     for note in target.take_notes() {
         context.output.warn(&note);
     }
@@ -213,7 +213,7 @@ fn failed(error: LedgerError, is_remote: bool) -> CliError {
 }
 
 /// For people.
-fn shown(report: &Report, is_check: bool, hub: &str) -> String {
+fn shown(report: &ImportReport, is_check: bool, hub: &str) -> String {
     let rows: Vec<Vec<String>> = report
         .lines
         .iter()
@@ -262,7 +262,7 @@ fn shown(report: &Report, is_check: bool, hub: &str) -> String {
 }
 
 /// What to do next.
-fn advise(report: &Report, args: &ImportArgs, (hub, source): (&str, &Location), context: &Context) {
+fn advise(report: &ImportReport, args: &ImportArgs, (hub, source): (&str, &Location), context: &Context) {
     let output = context.output;
     let kept = match (args.check, report.aside.len()) {
         (true, _) => "would be kept",

@@ -5,8 +5,8 @@ use super::error::CliError;
 use super::settings::{UserConfig, embedded_hub_path};
 use super::which::{NOT_ASKED, SAID_BY_HEAD};
 use super::{GlobalArgs, gone};
-use crate::app::commands::Envelope;
-use crate::app::commands::found::{Found, Mark};
+use crate::app::commands::WriteOptions;
+use crate::app::commands::found::{InitHub, MarkerPolicy};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::domain::shell::quoted;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &InitArgs, global: &GlobalArgs, context: &mut Context) -
     let branch = context.settings.branch.value.clone();
     let mut ledger = context.open(true)?;
     let outcome =
-        Envelope::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &Found { mark });
+        WriteOptions::default().run(&mut ledger, OpId::new(&random::id())?, clock::wall(), &InitHub { mark });
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let files = context.settle(outcome)?.answer.files;
     // In a branch that somebody names it lies beside something else.
@@ -123,7 +123,7 @@ fn is_named(context: &Context) -> bool {
 ///
 /// # Errors
 /// When another branch holds a hub: two in one repository are mostly one too many.
-fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Mark, CliError> {
+fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<MarkerPolicy, CliError> {
     match (homes.home(), &homes.head) {
         _ if is_named(context) => {}
         (Some(home), _) => context.go_to_branch(home, THE_HUB),
@@ -152,8 +152,8 @@ fn choose_branch(homes: &Homes, force: bool, context: &mut Context) -> Result<Ma
     }
     let named = of(&branch).and_then(|home| home.marked.as_deref());
     Ok(match named.filter(|named| *named != branch) {
-        Some(named) if of(named).is_none() => Mark::Moved,
-        Some(_) if force => Mark::Anew,
-        _ => Mark::Keep,
+        Some(named) if of(named).is_none() => MarkerPolicy::Moved,
+        Some(_) if force => MarkerPolicy::Anew,
+        _ => MarkerPolicy::Keep,
     })
 }

@@ -34,7 +34,7 @@ pub(super) fn text(given: &str, bytes_max: u64) -> Result<String, CliError> {
 
 /// The variables in which whoever runs a command for a job or under a lock tells its name and token.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct JobVariables {
     /// What has the token, in one word.
     pub what: &'static str,
     /// The variable with its name.
@@ -44,18 +44,20 @@ pub(super) struct Told {
 }
 
 /// Of a job.
-pub(super) const OF_JOB: Told = Told { what: "job", name: "MUSTER_JOB_ID", token: "MUSTER_JOB_TOKEN" };
+pub(super) const OF_JOB: JobVariables =
+    JobVariables { what: "job", name: "MUSTER_JOB_ID", token: "MUSTER_JOB_TOKEN" };
 
 /// Of a lock.
-pub(super) const OF_LOCK: Told = Told { what: "lock", name: "MUSTER_LOCK_NAME", token: "MUSTER_LOCK_TOKEN" };
+pub(super) const OF_LOCK: JobVariables =
+    JobVariables { what: "lock", name: "MUSTER_LOCK_NAME", token: "MUSTER_LOCK_TOKEN" };
 
 /// The token of the job or lock `name`: the `given` one, else that of the environment, which belongs to
 /// the name beside it. Tokens are small numbers: that of another one would fit too often.
 ///
 /// # Errors
 /// When there is none, or it is of another.
-pub(super) fn token(given: Option<u64>, name: &str, of: Told) -> Result<u64, CliError> {
-    let Told { what, name: name_variable, token: token_variable } = of;
+pub(super) fn token(given: Option<u64>, name: &str, of: JobVariables) -> Result<u64, CliError> {
+    let JobVariables { what, name: name_variable, token: token_variable } = of;
     let usage = |why: String| {
         CliError::new(Code::TokenMissing, format!("{why}; nothing was done"))
             .fact("kind", what)
@@ -106,14 +108,14 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 
 /// A point in time, as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum PointInTime {
     /// By the calendar.
     At(Timestamp),
     /// So long from now.
     In(Duration),
 }
 
-impl Moment {
+impl PointInTime {
     /// The span, if it is one from now.
     #[must_use]
     pub fn span(self) -> Option<Duration> {
@@ -138,16 +140,16 @@ impl Moment {
 ///
 /// # Errors
 /// A sentence for the user.
-pub(super) fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<PointInTime, String> {
     if let Some(span) = text.trim().strip_prefix("in ") {
-        return parse_span(span).map(Moment::In);
+        return parse_span(span).map(PointInTime::In);
     }
     if let Some(reading) = Calendar::parse(text).and_then(zone::read) {
         return local(text.trim(), reading);
     }
     // A number is a time only to programs; people who write one mean a span.
     let is_number = text.trim().parse::<f64>().is_ok();
-    let at = Timestamp::parse(text).filter(|_| !is_number).map(Moment::At);
+    let at = Timestamp::parse(text).filter(|_| !is_number).map(PointInTime::At);
     at.ok_or_else(|| {
         "give a time such as 2025-10-29T12:00:00Z (without a zone: local time), or a delay such as 'in 2h'"
             .to_owned()
@@ -155,9 +157,9 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
 }
 
 /// What a time without a zone is here, if it is one.
-fn local(text: &str, reading: Reading) -> Result<Moment, String> {
+fn local(text: &str, reading: Reading) -> Result<PointInTime, String> {
     let (why, first, second, like) = match reading {
-        Reading::One(at) => return Ok(Moment::At(at)),
+        Reading::One(at) => return Ok(PointInTime::At(at)),
         Reading::Twice(first, second) => ("occurs twice", first, second, (first, second)),
         // By the offset before the change it is a time after it, and the other way round.
         Reading::Never(before, after) => ("does not exist", before, after, (after, before)),

@@ -8,19 +8,19 @@ use super::hold;
 use super::input::{self, ago, or_dash};
 use super::table::{facts, table};
 use super::waiting::{self, FOR_LOCKS};
-use crate::app::commands::lock::{AcquireLock, ReleaseLock, RenewLock, StealLock, Term};
-use crate::app::flows::Pause;
+use crate::app::commands::lock::{AcquireLock, LockGrant, ReleaseLock, RenewLock, StealLock};
+use crate::app::flows::PollPause;
 use crate::app::flows::acquire::{AcquireFlow, Event, Step};
 use crate::app::observations::Observations;
 use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
 use crate::app::watch::glance_at;
 use crate::domain::code::Code;
 use crate::domain::id::LockName;
-use crate::domain::lock::{Lock, Taker};
+use crate::domain::lock::{Lock, LockRequest};
 use crate::domain::table::Table;
 use crate::domain::time::{Timestamp, show_span};
 use crate::ledger::{Documents as _, Receipt};
-use crate::machine::signals::Stop;
+use crate::machine::signals::StopFlag;
 use crate::machine::{Machine, asked, environment, random};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -189,7 +189,7 @@ pub(super) fn run(command: &LockCommand, context: &mut Context) -> Result<u8, Cl
     Ok(Exit::Done.code())
 }
 
-fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result<Taker, CliError> {
+fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result<LockRequest, CliError> {
     if ttl < TTL_MIN {
         return Err(CliError::new(
             Code::ValueInvalid,
@@ -202,7 +202,7 @@ fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result
         .fact("field", "lease")
         .fact("given", show_span(ttl)));
     }
-    Ok(Taker {
+    Ok(LockRequest {
         server: context.acting()?,
         holder: format!("{} pid {}", environment::host_name(), environment::process_id()),
         lease_seconds: ttl.as_secs(),
@@ -211,7 +211,7 @@ fn taker(ttl: Duration, reason: Option<String>, context: &mut Context) -> Result
 }
 
 /// Prints the token of a term.
-fn deliver(term: &Receipt<Term>, context: &Context) -> Result<(), CliError> {
+fn deliver(term: &Receipt<LockGrant>, context: &Context) -> Result<(), CliError> {
     let token = term.answer.token;
     context.deliver(term, |output| output.answer("lock_term", &term.answer, || token.to_string()))
 }
@@ -221,8 +221,8 @@ fn deliver(term: &Receipt<Term>, context: &Context) -> Result<(), CliError> {
 pub(super) fn acquire(
     args: &TakeArgs,
     context: &mut Context,
-    stop: Option<&Stop>,
-) -> Result<(Receipt<Term>, Duration), CliError> {
+    stop: Option<&StopFlag>,
+) -> Result<(Receipt<LockGrant>, Duration), CliError> {
     let taker = taker(args.ttl, args.reason.clone(), context)?;
     let acquire = AcquireLock { name: args.name.clone(), taker, expired: None };
     let wait = args.wait.unwrap_or_default();
@@ -260,15 +260,15 @@ pub(super) fn acquire(
 }
 
 /// How it ends: as the last attempt did.
-fn end(last: Option<Result<Receipt<Term>, CliError>>) -> Result<Receipt<Term>, CliError> {
+fn end(last: Option<Result<Receipt<LockGrant>, CliError>>) -> Result<Receipt<LockGrant>, CliError> {
     last.expect("it ends after an attempt")
 }
 
 /// Pauses, unless it is asked to end meanwhile.
-fn wait_for(name: &LockName, pause: Pause, stop: Option<&Stop>) -> Result<(), CliError> {
+fn wait_for(name: &LockName, pause: PollPause, stop: Option<&StopFlag>) -> Result<(), CliError> {
     let next = Machine::real().deadline(pause.drawn(random::up_to));
     while !next.passed() {
-        if stop.is_some_and(Stop::requested) {
+        if stop.is_some_and(StopFlag::requested) {
             let why = format!("interrupted while waiting; lock `{name}` was not acquired");
             return Err(CliError::interrupted(name, why));
         }

@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::input::{self, ago};
 use super::output::{clean, clean_lines};
 use super::table::table;
-use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
+use crate::app::commands::message::{MarkAs, MarkMessages, SendMessage};
 use crate::app::queries::messages::{Inbox, ListMessages, MessageFilter, Thread};
 use crate::domain::code::Code;
 use crate::domain::id::{MessageId, ServerName};
@@ -117,7 +117,7 @@ pub(super) fn run(command: &MessageCommand, context: &mut Context) -> Result<(),
         MessageCommand::Read { ids } => read(ids, context),
         MessageCommand::Ack { ids } => {
             let (server, which) = (context.acting()?, Vec::new());
-            let verb = MarkMessages { server, ids: ids.clone(), which, mark: Mark::Acknowledged };
+            let verb = MarkMessages { server, ids: ids.clone(), which, mark: MarkAs::Acknowledged };
             let changed = context.write(&verb)?.answer;
             context.output.confirm("messages_acknowledged", &json!({"ids": ids, "changed": changed}), || {
                 ids.iter().map(|id| format!("{id} is acknowledged\n")).collect()

@@ -11,13 +11,13 @@ use super::table::whole_table;
 use super::whole::completed;
 use crate::app::answer::{Answered, plain};
 use crate::app::commands::Operation;
-use crate::app::journal::{self, Entry, Taken};
-use crate::app::queries::operations::{ListedOperation, WhatStands};
-use crate::app::submit::{self, Keep, Place};
+use crate::app::journal::{self, JournalEntry, TakenEntry};
+use crate::app::queries::operations::{ListedOperation, StandingOf};
+use crate::app::submit::{self, HubRef, KeepFor};
 use crate::domain::code::Code;
 use crate::domain::id::OpId;
 use crate::git::{Location, hubs};
-use crate::ledger::{Found, LedgerError};
+use crate::ledger::{FoundOperation, LedgerError};
 use crate::machine::environment;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn answered(context: &mut Context) -> Vec<ListedOperation> {
     if entries.is_empty() {
         return Vec::new();
     }
-    let query = WhatStands { entries, here: context.place().ok() };
+    let query = StandingOf { entries, here: context.place().ok() };
     let asked = context.ask(&query);
     let asked = asked.map_err(|error| {
         context.output.warn(&format!("{}; resolved operations may be listed, too", error.message));
@@ -122,11 +122,11 @@ fn verb(operation: &Operation) -> String {
 
 /// An operation that is kept knows its hub; the command line may still name another, or the same where it
 /// is now.
-fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
+fn go_to_hub(entry: Option<&JournalEntry>, context: &mut Context) {
     let Some(entry) = entry else { return };
     let origin = "the unresolved operation";
     let settings = &mut context.settings;
-    let here = settings.hub.as_ref().map(|hub| Place {
+    let here = settings.hub.as_ref().map(|hub| HubRef {
         hub: hub.value.as_text(),
         branch: entry.branch.clone(),
         name: hubs::known_name(&hub.value, settings.clone.as_deref(), &entry.branch),
@@ -138,7 +138,7 @@ fn go_to_hub(entry: Option<&Entry>, context: &mut Context) {
 }
 
 /// Refuses to take up an operation in another hub that is by now where its own was.
-fn refuse_another(entry: &Entry, context: &mut Context) -> Result<(), CliError> {
+fn refuse_another(entry: &JournalEntry, context: &mut Context) -> Result<(), CliError> {
     let ledger = context.ledger()?;
     let meant = entry.name.as_deref().and_then(hubs::id_of);
     let has_id = meant.is_some();
@@ -225,7 +225,7 @@ fn status(id: &OpId, context: &mut Context) -> Result<(), CliError> {
 }
 
 /// Tells that an operation happened and what it answered; then it is settled.
-fn tell(id: &OpId, found: &Found, is_asked: bool, context: &mut Context) -> Result<(), CliError> {
+fn tell(id: &OpId, found: &FoundOperation, is_asked: bool, context: &mut Context) -> Result<(), CliError> {
     let again = Answered::of(found, context.ledger()?);
     let mut value = json!({"op": id, "happened": true, "commit": found.version.as_str(), "at": found.at, "subject": found.subject});
     if let Some(members) = value.as_object_mut() {
@@ -288,7 +288,7 @@ fn lines(answer: &Value) -> String {
 /// is still at it.
 fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
     match journal::take(&context.machine, id) {
-        Taken::Ours(entry, _kept) => {
+        TakenEntry::Ours(entry, _kept) => {
             if !context.is_dry_run() {
                 journal::close(&context.machine, id);
             }
@@ -296,9 +296,9 @@ fn forget(id: &OpId, context: &Context) -> Result<(), CliError> {
                 format!("operation {id} ({}) is discarded", verb(&entry.operation))
             })
         }
-        Taken::UnderWay => Err(under_way(id)),
-        Taken::Unlockable(why) => Err(unlockable(id, &why)),
-        Taken::Missing => Err(not_unsettled(id)),
+        TakenEntry::UnderWay => Err(under_way(id)),
+        TakenEntry::Unlockable(why) => Err(unlockable(id, &why)),
+        TakenEntry::Missing => Err(not_unsettled(id)),
     }
 }
 
@@ -329,14 +329,14 @@ fn resume(id: &OpId, context: &mut Context) -> Result<(), CliError> {
     // It was begun under what its own line said.
     context.refuse_guards("`op resume`")?;
     let (entry, _kept) = match journal::take(&context.machine, id) {
-        Taken::Ours(entry, kept) => (entry, kept),
-        Taken::UnderWay => return Err(under_way(id)),
-        Taken::Unlockable(why) => return Err(unlockable(id, &why)),
-        Taken::Missing => return not_here(id, context),
+        TakenEntry::Ours(entry, kept) => (entry, kept),
+        TakenEntry::UnderWay => return Err(under_way(id)),
+        TakenEntry::Unlockable(why) => return Err(unlockable(id, &why)),
+        TakenEntry::Missing => return not_here(id, context),
     };
     go_to_hub(Some(&entry), context);
     refuse_another(&entry, context)?;
-    let outcome = submit::resume(context.ledger()?, &entry, Keep::UntilDelivered);
+    let outcome = submit::resume(context.ledger()?, &entry, KeepFor::UntilDelivered);
     context.pass_on_notes();
     let outcome = outcome.map_err(|error| CliError::from(error).nothing_written())?;
     let receipt = context.settle(outcome)?;

@@ -17,10 +17,10 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 /// How a command that is printed has to begin, by any thread, to be about what the command line was about.
-static BEGUN: RwLock<Begun> = RwLock::new(Begun { folder: None, flags: Vec::new() });
+static BEGUN: RwLock<OutputMode> = RwLock::new(OutputMode { folder: None, flags: Vec::new() });
 
 /// How the command line began.
-struct Begun {
+struct OutputMode {
     /// The folder it works in, where that is another than the shell's.
     folder: Option<String>,
     /// The hub, its branch and the server, each as a word of a shell.
@@ -41,7 +41,7 @@ pub(super) fn begun_with(global: &GlobalArgs, target: Option<&String>, is_me: bo
     let given = given.into_iter().filter_map(|(flag, value)| Some((flag, quoted(value?))));
     // `git -C` goes elsewhere, and who types the command next does not.
     let folder = environment::elsewhere().map(|folder| quoted(&folder.display().to_string()));
-    *begun_mut() = Begun { folder, flags: given.collect() };
+    *begun_mut() = OutputMode { folder, flags: given.collect() };
 }
 
 /// From now on all is about this hub, which the command line names besides.
@@ -57,7 +57,7 @@ pub(super) fn begun_as_joined(named: Vec<(&'static str, String)>) {
     begun_mut().flags = named;
 }
 
-fn begun_mut() -> RwLockWriteGuard<'static, Begun> {
+fn begun_mut() -> RwLockWriteGuard<'static, OutputMode> {
     BEGUN.write().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn beginning() -> String {
     BEGUN.read().unwrap_or_else(PoisonError::into_inner).beginning(|_| true)
 }
 
-impl Begun {
+impl OutputMode {
     fn beginning(&self, is_wanted: impl Fn(&str) -> bool) -> String {
         let folder = self.folder.as_ref().map_or(String::new(), |folder| format!("-C {folder} "));
         let mut beginning = format!("git {folder}muster ");
@@ -93,7 +93,7 @@ pub(super) fn as_begun(text: &str) -> String {
     BEGUN.read().unwrap_or_else(PoisonError::into_inner).typed(text)
 }
 
-impl Begun {
+impl OutputMode {
     fn typed(&self, text: &str) -> String {
         const COMMAND: &str = "`git muster ";
         let mut parts = text.split(COMMAND);
@@ -514,7 +514,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_told_begins_as_the_line_did() {
-        let begun = |folder: Option<&str>, flags: &[(&'static str, &str)]| Begun {
+        let begun = |folder: Option<&str>, flags: &[(&'static str, &str)]| OutputMode {
             folder: folder.map(str::to_owned),
             flags: flags.iter().map(|(flag, value)| (*flag, quoted(value))).collect(),
         };

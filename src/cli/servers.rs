@@ -6,14 +6,14 @@ use super::error::CliError;
 use super::input::{self, ago, or_dash};
 use super::output::{Output, counted};
 use super::settings::{Setting, UserConfig, embedded_hub_path};
-use super::stronger::Stronger;
+use super::stronger::Precedence;
 use super::table::{facts, table};
 use crate::app::commands::removal::{RemoveServer, holdings};
-use crate::app::commands::server::{Join, Joined};
+use crate::app::commands::server::{Join, JoinResult};
 use crate::app::machine;
 use crate::app::queries::Query as _;
 use crate::app::queries::servers::{
-    ListServers, Machine, MayReplace, Owner, Servers, ShowServer, ShownServer, Standing, WhoseName,
+    ListServers, MayReplace, Owner, Servers, ShowServer, ShownServer, Standing, ThisMachine, WhoseName,
 };
 use crate::app::session::Session;
 use crate::domain::code::Code;
@@ -145,7 +145,7 @@ pub(super) fn join(args: &JoinArgs, global: &GlobalArgs, context: &mut Context) 
     };
     let receipt = context.write(&verb)?;
     let hub = context.settings.hub()?.shown();
-    let mut stronger = Stronger::default();
+    let mut stronger = Precedence::default();
     if !context.is_dry_run() {
         stronger = keep(&verb, args, (global, &joined_before), context).map_err(|error| {
             let replace = if args.replace { " --replace" } else { "" };
@@ -181,7 +181,7 @@ fn keep(
     args: &JoinArgs,
     (global, before): (&GlobalArgs, &JoinedBefore),
     context: &mut Context,
-) -> Result<Stronger, CliError> {
+) -> Result<Precedence, CliError> {
     if machine::known(&context.machine)?.as_ref() != Some(&verb.machine) {
         machine::keep(&context.machine, &verb.machine)?;
     }
@@ -191,7 +191,7 @@ fn keep(
         Session::present(&whose).end(&whose);
     }
     let is_of_user = remember(args, context)?;
-    let stronger = Stronger::than(&args.name, global, context);
+    let stronger = Precedence::than(&args.name, global, context);
     if is_of_user && let Some(replaced) = before.replaced(&args.name, &stronger, context) {
         context.output.say(&replaced);
     }
@@ -199,7 +199,7 @@ fn keep(
 }
 
 /// Tells which labels were replaced.
-fn tell_of_labels(joined: &Joined, args: &JoinArgs, output: Output) {
+fn tell_of_labels(joined: &JoinResult, args: &JoinArgs, output: Output) {
     let Some(before) = joined.labels_before.as_ref().filter(|before| !before.is_empty()) else { return };
     let now = if args.labels.is_empty() { "none".to_owned() } else { args.labels.join(", ") };
     output.say(&format!("labels of `{}` were {}, and are now {now}", args.name, before.join(", ")));
@@ -212,7 +212,7 @@ fn standing(name: &ServerName, context: &mut Context) -> Result<Standing, CliErr
 
 /// Asks whose a name is, as this machine.
 fn whose(name: &ServerName, here: &crate::machine::Machine) -> Result<WhoseName, CliError> {
-    let here = Machine { id: machine::known(here)?, host: here.host_name() };
+    let here = ThisMachine { id: machine::known(here)?, host: here.host_name() };
     Ok(WhoseName { name: name.clone(), here })
 }
 
@@ -232,7 +232,7 @@ fn tell_of_holdings(before: &ServerName, context: &mut Context) -> Result<(), Cl
 }
 
 /// Tells which servers were registered because they have a folder, and which were not.
-fn tell_of_folders(joined: &Joined, output: Output) {
+fn tell_of_folders(joined: &JoinResult, output: Output) {
     if let Some(seconds) = joined.old_readers_seconds {
         output.say(&format!(
             "this hub has legacy readers: heartbeats refresh heartbeat.json on the hub branch every {seconds} s"
@@ -382,7 +382,7 @@ impl JoinedBefore {
     }
 
     /// What takes its place as the hub and the name of this user, in words.
-    fn replaced(&self, name: &ServerName, stronger: &Stronger, context: &mut Context) -> Option<String> {
+    fn replaced(&self, name: &ServerName, stronger: &Precedence, context: &mut Context) -> Option<String> {
         let server = self.server.as_ref()?;
         let hub = context.settings.hub().ok()?.clone();
         let mut now = Vec::new();

@@ -3,7 +3,7 @@
 
 use super::GlobalArgs;
 use super::error::CliError;
-use super::which::{self, BRANCH_DEFAULT, NOT_ASKED, Which};
+use super::which::{self, BRANCH_DEFAULT, HubChoice, NOT_ASKED};
 use crate::domain::code::Code;
 use crate::domain::id::{ServerName, check_branch};
 use crate::domain::time::parse_span;
@@ -147,7 +147,7 @@ pub(super) struct Settings {
     /// The clone of the hub that the command runs in, if it does.
     pub clone: Option<PathBuf>,
     /// How hub and clone were found.
-    pub which: Which,
+    pub which: HubChoice,
     /// Who am I, if that is known.
     pub server: Option<Setting<ServerName>>,
     /// Whether that name was given by a `join` of another hub.
@@ -210,7 +210,7 @@ impl Settings {
         mut wrong: Vec<CliError>,
     ) -> Result<(Self, Vec<CliError>), CliError> {
         let folder = environment::working_directory()?;
-        let which = or_else(which::find(args, user, &folder), Which::nothing, &mut wrong);
+        let which = or_else(which::find(args, user, &folder), HubChoice::nothing, &mut wrong);
         let default_branch = || from(BRANCH_DEFAULT.to_owned(), NOT_ASKED);
         let branch = or_else(which::find_branch(args, user, &which), default_branch, &mut wrong);
         let clone = which::top(&which);

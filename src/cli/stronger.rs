@@ -12,7 +12,7 @@ use crate::git::Location;
 
 /// What comes first for commands that name nothing themselves, where that is another than was joined.
 #[derive(Debug, Default)]
-pub(super) struct Stronger {
+pub(super) struct Precedence {
     hub: Option<Setting<Location>>,
     branch: Option<Setting<String>>,
     server: Option<Setting<ServerName>>,
@@ -21,7 +21,7 @@ pub(super) struct Stronger {
     unclear: Option<String>,
 }
 
-impl Stronger {
+impl Precedence {
     /// Looks at what a command here goes by, after `name` was written for what `context` is about.
     pub(super) fn than(name: &ServerName, global: &GlobalArgs, context: &Context) -> Self {
         // What was named for this one command is not named for the next one.

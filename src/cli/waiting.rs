@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::error::CliError;
-use crate::app::flows::{Patience, Pause};
+use crate::app::flows::{PollPause, WaitLimit};
 use crate::machine::{asked, clock, random};
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ pub(super) const FOR_LOCKS: Pauses =
 ///
 /// # Errors
 /// When the hub cannot be opened.
-pub(super) fn patience(span: Duration, pauses: Pauses, context: &mut Context) -> Result<Patience, CliError> {
+pub(super) fn patience(span: Duration, pauses: Pauses, context: &mut Context) -> Result<WaitLimit, CliError> {
     let pause = if context.ledger()?.is_remote() { pauses.remote } else { pauses.local };
-    Ok(Patience { until: clock::since_boot().saturating_add(span), pause })
+    Ok(WaitLimit { until: clock::since_boot().saturating_add(span), pause })
 }
 
 /// Waits, unless this process is asked to end.
-pub(super) fn rest(pause: Pause) {
+pub(super) fn rest(pause: PollPause) {
     asked::idle(pause.drawn(random::up_to));
 }

@@ -13,7 +13,7 @@ use crate::domain::hub::Marker;
 use crate::domain::id::check_hub_branch;
 use crate::domain::shell::quoted;
 use crate::git;
-use crate::git::{Alike, Around, HubClone, KnownHub, Location, Unclear, hubs};
+use crate::git::{Alike, Ambiguity, CloneAround, HubClone, KnownHub, Location, hubs};
 use crate::machine::environment;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub(super) const SAID_BY_HEAD: &str = "the hub's HEAD";
 
 /// The hub of a command.
 #[derive(Debug, Clone)]
-pub(super) struct Which {
+pub(super) struct HubChoice {
     /// Where it is, if anything says so.
     pub hub: Option<Setting<Location>>,
     /// The clone of it that the command runs in.
@@ -49,7 +49,7 @@ pub(super) struct Which {
     pub joinable: Option<(HubClone, String)>,
 }
 
-impl Which {
+impl HubChoice {
     /// As if nothing was found.
     #[must_use]
     pub(super) fn nothing() -> Self {
@@ -62,39 +62,39 @@ impl Which {
 /// # Errors
 /// When nothing is named and the repository around cannot be read: it may be of another hub than the
 /// one that would come next.
-pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Result<Which, CliError> {
+pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Result<HubChoice, CliError> {
     let named = match (&args.hub, environment::variable("MUSTER_HUB")) {
         (Some(hub), _) => Some(from(Location::parse(hub, folder), "--hub")),
         (None, Some(hub)) => Some(from(Location::parse(&hub, folder), "MUSTER_HUB")),
         (None, None) => None,
     };
     let around = git::around(folder);
-    let mut which = Which::nothing();
+    let mut which = HubChoice::nothing();
     match (named, around) {
-        (None, Around::Unusable { top, why, is_of_other }) => {
+        (None, CloneAround::Unusable { top, why, is_of_other }) => {
             return Err(unreadable(&top, &why, is_of_other));
         }
-        (Some(hub), Around::Unusable { top, why, .. }) => {
+        (Some(hub), CloneAround::Unusable { top, why, .. }) => {
             which.is_told = false;
             which.passed_over = Some(format!("the repository `{}` is unreadable: {why}", top.display()));
             which.hub = Some(hub);
         }
-        (None, Around::Unclear { top, why }) => return Err(unclear(&top, &why)),
-        (Some(hub), Around::Unclear { top, why }) => {
+        (None, CloneAround::Unclear { top, why }) => return Err(unclear(&top, &why)),
+        (Some(hub), CloneAround::Unclear { top, why }) => {
             which.is_told = false;
             which.passed_over = Some(format!("`{}` {}", top.display(), because(&why)));
             which.hub = Some(hub);
         }
-        (None, Around::Itself(path, origin)) => match other_than(&path, origin, user) {
-            Some(other) => return Err(unclear(&path, &Unclear::BareCopy(other))),
+        (None, CloneAround::Itself(path, origin)) => match other_than(&path, origin, user) {
+            Some(other) => return Err(unclear(&path, &Ambiguity::BareCopy(other))),
             None => which.hub = Some(from(Location::Path(path), "the bare repository around".to_owned())),
         },
-        (None, Around::Hub(clone)) => {
+        (None, CloneAround::Hub(clone)) => {
             let origin = format!("{} of the clone `{}`", clone.remote, clone.top.display());
             which.hub = Some(from(Location::parse(&clone.origin, &clone.top), origin));
             bring_along(&mut which, clone);
         }
-        (Some(hub), Around::Hub(clone)) => {
+        (Some(hub), CloneAround::Hub(clone)) => {
             let origin = Location::parse(&clone.origin, &clone.top);
             if hub.value.is_spelling_of(&origin) {
                 bring_along(&mut which, clone);
@@ -106,7 +106,7 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
         }
         (named, around) => {
             which.hub = named.or_else(|| remembered(user));
-            if let Around::Alike(alike) = around {
+            if let CloneAround::Alike(alike) = around {
                 pass_over(&mut which, alike);
             }
         }
@@ -115,7 +115,7 @@ pub(super) fn find(args: &GlobalArgs, user: &UserConfig, folder: &Path) -> Resul
 }
 
 /// Uses the clone, unless what is known in it of the hub lies where only the user's git looks.
-fn bring_along(which: &mut Which, clone: HubClone) {
+fn bring_along(which: &mut HubChoice, clone: HubClone) {
     which.own = Some(clone.top.clone());
     if clone.remote == FOLLOWED {
         which.clone = Some(clone);
@@ -172,38 +172,38 @@ fn unreadable(top: &Path, why: &str, is_of_other: bool) -> CliError {
     error.hint("pass the hub with `--hub`, or change to another directory")
 }
 
-fn unclear(top: &Path, why: &Unclear) -> CliError {
+fn unclear(top: &Path, why: &Ambiguity) -> CliError {
     let text = format!("cannot determine the hub: `{}` {}", top.display(), because(why));
     let error = CliError::new(Code::HubUnclear, text).fact("path", top.display().to_string()).unwritten();
     let named = |place: &str| quoted(&Location::parse(place, top).shown());
     match why {
-        Unclear::TwoPlaces { remote, read, pushed } => error
+        Ambiguity::TwoPlaces { remote, read, pushed } => error
             .hint(format!("select the hub with `--hub {}` or `--hub {}`", named(read), named(pushed)))
             .hint(format!("`git remote get-url --push --all {}` shows its push addresses", quoted(remote))),
-        Unclear::BareCopy(url) => {
+        Ambiguity::BareCopy(url) => {
             let here = quoted(&top.display().to_string());
             error.hint(format!(
                 "select this hub with `--hub {here}`, or the other with `--hub {}`",
                 named(url)
             ))
         }
-        Unclear::BareWithin(_) => {
+        Ambiguity::BareWithin(_) => {
             error.hint(format!("use it, with its hooks, with `--hub {}`", quoted(&top.display().to_string())))
         }
-        Unclear::NamedByGitDir => {
+        Ambiguity::NamedByGitDir => {
             error.hint("pass the hub with `--hub`, or unset GIT_DIR to use this directory")
         }
-        Unclear::NoRemote => {
+        Ambiguity::NoRemote => {
             error.hint("pass the hub with `--hub`, or run `git remote add origin HUB` in the repository")
         }
         // Of a branch that was never fetched git takes no note.
-        Unclear::NoHead(_) => {
+        Ambiguity::NoHead(_) => {
             let git = format!("git -C {}", quoted(&top.display().to_string()));
             error.hint(format!(
                 "`{git} fetch origin '+refs/heads/*:refs/remotes/origin/*' && {git} remote set-head origin --auto` queries the remote; or pass the hub with `--hub`"
             ))
         }
-        Unclear::Branches(one, other) => {
+        Ambiguity::Branches(one, other) => {
             let says = |branch: &str| {
                 format!(
                     "`git -C {} config muster.branch {}`",
@@ -222,40 +222,42 @@ fn unclear(top: &Path, why: &Unclear) -> CliError {
                     Marker::PATH
                 ))
         }
-        Unclear::Remotes(_) => error.hint("pass the hub with `--hub`; list addresses with `git remote -v`"),
+        Ambiguity::Remotes(_) => error.hint("pass the hub with `--hub`; list addresses with `git remote -v`"),
     }
 }
 
 /// Why it cannot be told of a repository which hub it stands for.
-fn because(why: &Unclear) -> String {
+fn because(why: &Ambiguity) -> String {
     match why {
-        Unclear::TwoPlaces { remote, read, pushed } => {
+        Ambiguity::TwoPlaces { remote, read, pushed } => {
             let shown = |url: &str| Location::parse(url, Path::new("/")).shown();
             format!("reads `{remote}` from {} and pushes to {}", shown(read), shown(pushed))
         }
-        Unclear::BareCopy(url) => {
+        Ambiguity::BareCopy(url) => {
             format!(
                 "is a bare repository with a hub, and may be a copy of {}",
                 Location::parse(url, Path::new("/")).shown()
             )
         }
-        Unclear::BareWithin(above) => {
+        Ambiguity::BareWithin(above) => {
             format!(
                 "is a bare repository inside the work tree `{}`, and may be part of its content",
                 above.display()
             )
         }
-        Unclear::NamedByGitDir => {
+        Ambiguity::NamedByGitDir => {
             "belongs to a hub and is set by GIT_DIR, but this directory is outside of it".to_owned()
         }
-        Unclear::NoRemote => "contains commits of a hub, but has no remote that could be the hub".to_owned(),
-        Unclear::NoHead(branch) => {
+        Ambiguity::NoRemote => {
+            "contains commits of a hub, but has no remote that could be the hub".to_owned()
+        }
+        Ambiguity::NoHead(branch) => {
             format!("tracks `{branch}`, which is marked as a hub, but the HEAD of its remote is unknown")
         }
-        Unclear::Branches(one, other) => format!(
+        Ambiguity::Branches(one, other) => format!(
             "belongs to a hub whose marker names branch `{one}`, but the marker there names `{other}`"
         ),
-        Unclear::Remotes(names) => format!("has several remotes that may be the hub: {}", names.join(", ")),
+        Ambiguity::Remotes(names) => format!("has several remotes that may be the hub: {}", names.join(", ")),
     }
 }
 
@@ -278,7 +280,7 @@ fn of_another(clone: &HubClone, origin: &Location, hub: &Setting<Location>) -> S
 }
 
 /// Says of a repository that looks like a clone of a hub that it is not taken for one.
-fn pass_over(which: &mut Which, alike: Alike) {
+fn pass_over(which: &mut HubChoice, alike: Alike) {
     let Alike { top, remotes, why, marked } = alike;
     let location = |url: &String| Location::parse(url, &top);
     let is_of = |url: &String| which.hub.as_ref().is_some_and(|hub| hub.value.is_place_of(&location(url)));
@@ -312,7 +314,7 @@ fn pass_over(which: &mut Which, alike: Alike) {
 pub(super) fn find_branch(
     args: &GlobalArgs,
     user: &UserConfig,
-    which: &Which,
+    which: &HubChoice,
 ) -> Result<Setting<String>, CliError> {
     let branch = if let Some(branch) = args.hub_branch.as_ref().or(args.branch.as_ref()) {
         from(branch.clone(), "--branch")
@@ -345,6 +347,6 @@ pub(super) fn of_hub(user: &UserConfig, hub: Option<&Location>, clone: Option<&P
 
 /// The top of the clone, for what needs no more.
 #[must_use]
-pub(super) fn top(which: &Which) -> Option<PathBuf> {
+pub(super) fn top(which: &HubChoice) -> Option<PathBuf> {
     which.clone.as_ref().map(|clone| clone.top.clone())
 }

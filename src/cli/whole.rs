@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 /// What stands for a key that a record does not have.
 #[derive(Clone, Copy)]
-enum Absent {
+enum DefaultValue {
     Null,
     /// Its schema has a list there: one without anything, also in the place of `null`.
     List,
 }
 
-use Absent::{List, Null};
+use DefaultValue::{List, Null};
 
 /// The keys of each kind that is a record of the hub, as `docs/schemas/output` requires them.
-const KEYS: [(&str, &[(&str, Absent)]); 7] = [
+const KEYS: [(&str, &[(&str, DefaultValue)]); 7] = [
     (
         "job",
         &[

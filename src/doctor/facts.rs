@@ -3,11 +3,11 @@
 use super::{Subject, far_side};
 use crate::app::commands::archive;
 use crate::app::documents::newest_beat;
-use crate::app::every::{Seen, every, wrong};
-use crate::app::signs::{Signs, seen_of};
-use crate::app::stale::Restored;
+use crate::app::every::{DocumentRead, every, wrong};
+use crate::app::signs::{Heartbeats, seen_of};
+use crate::app::stale::RestoredDocuments;
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::clocks::Off;
+use crate::domain::clocks::ClockSkew;
 use crate::domain::doctor::hub::{BeatBranch, Document, Fault, Load, Tip};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, ServerName};
@@ -15,10 +15,10 @@ use crate::domain::job::Job;
 use crate::domain::message::Message;
 use crate::domain::server::Server;
 use crate::domain::shell::quoted;
-use crate::domain::table::{Row as _, Trouble};
+use crate::domain::table::{RecordTrouble, Row as _};
 use crate::domain::time::Timestamp;
-use crate::git::{Location, Look, PutBack, homes, hubs, known_in, remedy, store_path};
-use crate::ledger::{Cause, Documents as _, LedgerError, Past, Reason, Snapshot, Stop, StoreCause, Unfit};
+use crate::git::{HubProbe, Location, PutBack, homes, hubs, known_in, remedy, store_path};
+use crate::ledger::{Abort, Cause, Documents as _, LedgerError, Past, Reason, Snapshot, StoreCause, Unfit};
 use crate::machine::Machine;
 use crate::machine::clock;
 use std::collections::HashSet;
@@ -56,7 +56,7 @@ pub(super) struct HubFacts {
     /// The newest beat of this server.
     pub beat: Result<Option<Heartbeat>, String>,
     /// By how much our clock is off those of the servers, if it is: as `health` judges it.
-    pub off: Option<Off>,
+    pub off: Option<ClockSkew>,
 }
 
 /// Looks at the hub, which may take as long as `answer` each time it is asked.
@@ -67,14 +67,14 @@ pub(super) fn gather(
 ) -> Result<HubFacts, LedgerError> {
     let started = clock::since_boot();
     let deadline = || Machine::real().deadline(answer);
-    let look = Look::at(location, subject.clone.as_deref(), &subject.branch, &deadline())?;
+    let look = HubProbe::at(location, subject.clone.as_deref(), &subject.branch, &deadline())?;
     let took = clock::since_boot().saturating_sub(started);
     let seen_at = clock::wall();
     let way = look.why_through_git();
     let documents = look.documents();
     documents.main_tip()?;
     // As all reads show them; without it as they were published.
-    drop(Restored::default().show(&documents));
+    drop(RestoredDocuments::default().show(&documents));
     let tips = look.tips()?;
     let me = subject.server.as_ref().map(|(name, _)| name);
     let servers =
@@ -84,8 +84,8 @@ pub(super) fn gather(
     let has_folder = me.is_some_and(|me| documents.list(me.as_str()).is_ok_and(|files| !files.is_empty()));
     let beat = me.map_or(Ok(None), |me| match newest_beat(&documents, me) {
         Ok(newest) => Ok(newest.map(|newest| (*newest.beat).clone())),
-        Err(Stop::Fault(error)) => Err(error.to_string()),
-        Err(Stop::Refused(refusal)) => Err(refusal.to_string()),
+        Err(Abort::Fault(error)) => Err(error.to_string()),
+        Err(Abort::Refused(refusal)) => Err(refusal.to_string()),
     });
     let off = clock_off(&documents, subject, named, seen_at);
     let (all, loads) = (read_all(&documents)?, loads(&documents, seen_at));
@@ -110,21 +110,21 @@ pub(super) fn gather(
 }
 
 /// Our clock beside those of the registered servers. What cannot be read of them says nothing of it.
-fn clock_off(hub: &Snapshot<'_>, subject: &Subject, servers: &[Server], now: Timestamp) -> Option<Off> {
+fn clock_off(hub: &Snapshot<'_>, subject: &Subject, servers: &[Server], now: Timestamp) -> Option<ClockSkew> {
     let names = servers.iter().filter_map(|server| ServerName::new(&server.id).ok());
     let (seen, place) = (seen_of(hub, names).ok()?, subject.place()?);
     let me = subject.server.as_ref().map(|(name, _)| name);
-    Signs::look(&Machine::real(), seen, &place.watched(), me, now).clock.off
+    Heartbeats::look(&Machine::real(), seen, &place.watched(), me, now).clock.off
 }
 
 /// Reads every document there is on the main branch.
 fn read_all(hub: &Snapshot<'_>) -> Result<Vec<Document>, LedgerError> {
-    let document = |seen: Seen| Document {
+    let document = |seen: DocumentRead| Document {
         path: seen.path,
         bytes: u64::try_from(seen.bytes).unwrap_or(u64::MAX),
         wrong: seen.wrong,
         newer: seen.newer,
-        records: seen.troubles.iter().map(Trouble::describe).collect(),
+        records: seen.troubles.iter().map(RecordTrouble::describe).collect(),
     };
     Ok(every(hub)?.into_iter().map(document).collect())
 }
@@ -143,7 +143,7 @@ fn loads(hub: &Snapshot<'_>, now: Timestamp) -> Vec<Load> {
         let all = messages.rows().len();
         // Without them only what the flags say counts.
         let servers = archive::recipients(hub).unwrap_or_default();
-        let ages = archive::Ages { settled: ARCHIVED_AFTER, unread: None };
+        let ages = archive::ArchiveAges { settled: ARCHIVED_AFTER, unread: None };
         (all, archive::take_messages(&mut messages, &servers, now, ages).len())
     });
     let jobs = jobs.ok().map(|counted| count("job", Job::PATH, counted));

@@ -7,7 +7,7 @@ use crate::domain::doctor::Judgement;
 use crate::git;
 use crate::git::{GitProgram, Identity};
 use crate::machine::disk::{self, Disk};
-use crate::machine::folder::{self, Found};
+use crate::machine::folder::{self, DirectoryEntry};
 use crate::machine::{Machine, environment, file_lock, files, process};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -194,21 +194,21 @@ pub(super) fn operations(patient: &Patient) -> Judgement {
 #[derive(Debug, Default)]
 pub(super) struct Rubbish {
     /// Files that were to take another's place.
-    pub temporary: Vec<Found>,
+    pub temporary: Vec<DirectoryEntry>,
     /// Locks of operations that are settled.
-    pub locks: Vec<Found>,
+    pub locks: Vec<DirectoryEntry>,
     /// Copies that were never finished.
-    pub copies: Vec<Found>,
+    pub copies: Vec<DirectoryEntry>,
     /// Looks at a hub that were cut short.
-    pub looks: Vec<Found>,
+    pub looks: Vec<DirectoryEntry>,
     /// Damaged copies that were put aside.
-    pub set_aside: Vec<Found>,
+    pub set_aside: Vec<DirectoryEntry>,
 }
 
 /// Looks for what was left behind; `clone` is the folder `.git` of the clone around.
 pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
-    let old = |found: &Found| found.age >= LEFTOVER_AFTER && found.is_ours;
-    let is_temporary = |found: &Found| {
+    let old = |found: &DirectoryEntry| found.age >= LEFTOVER_AFTER && found.is_ours;
+    let is_temporary = |found: &DirectoryEntry| {
         let name = found.name();
         !found.is_folder && old(found) && name.starts_with(".muster.") && name.ends_with(".tmp")
     };
@@ -221,21 +221,23 @@ pub(super) fn rubbish(clone: Option<PathBuf>) -> Rubbish {
     }
     // The folder of the operations is ours alone.
     let operations = journal::folder(&Machine::real());
-    let is_half_an_entry = |found: &Found| !found.is_folder && old(found) && found.name().ends_with(".tmp");
+    let is_half_an_entry =
+        |found: &DirectoryEntry| !found.is_folder && old(found) && found.name().ends_with(".tmp");
     rubbish.temporary.extend(folder::find(&operations, 0, &is_half_an_entry));
     rubbish.temporary.sort_by(|a, b| a.path.cmp(&b.path));
     rubbish.temporary.dedup();
-    let is_lone_lock = |found: &Found| {
+    let is_lone_lock = |found: &DirectoryEntry| {
         old(found) && found.name().ends_with(".flock") && !found.path.with_extension("json").exists()
     };
     rubbish.locks = folder::find(&operations, 0, &is_lone_lock);
     let hubs = environment::cache_dir().join("hubs");
     // Whoever keeps the cache on another disk may have led us among folders of their own.
-    let is_unfinished = |found: &Found| found.is_folder && old(found) && git::is_unfinished(&found.name());
+    let is_unfinished =
+        |found: &DirectoryEntry| found.is_folder && old(found) && git::is_unfinished(&found.name());
     rubbish.copies = folder::find(&hubs, 0, &is_unfinished);
     rubbish.set_aside =
         folder::find(&hubs, 0, &|found| found.is_folder && found.name().contains(".git.damaged-"));
-    let is_look = |found: &Found| found.is_folder && old(found) && git::is_look(&found.name());
+    let is_look = |found: &DirectoryEntry| found.is_folder && old(found) && git::is_look(&found.name());
     rubbish.looks = folder::find(&environment::temporary_dir(), 0, &is_look);
     rubbish
 }
@@ -244,16 +246,17 @@ pub(super) fn leftovers(patient: &Patient) -> Judgement {
     let clone = patient.subject.clone.as_ref().map(|clone| clone.join(".git"));
     let look = || {
         let rubbish = rubbish(clone);
-        let bytes = |found: &[Found]| {
-            let inside =
-                |found: &Found| folder::find(&found.path, MEASURED_DEPTH_MAX, &|file| !file.is_folder);
-            let of = |found: &Found| match found.is_folder {
+        let bytes = |found: &[DirectoryEntry]| {
+            let inside = |found: &DirectoryEntry| {
+                folder::find(&found.path, MEASURED_DEPTH_MAX, &|file| !file.is_folder)
+            };
+            let of = |found: &DirectoryEntry| match found.is_folder {
                 true => inside(found).iter().map(|file| file.bytes).sum(),
                 false => found.bytes,
             };
             found.iter().map(of).sum::<u64>()
         };
-        let kind = |what, found: &[Found]| (what, found.len(), bytes(found));
+        let kind = |what, found: &[DirectoryEntry]| (what, found.len(), bytes(found));
         Leftovers {
             kinds: vec![
                 kind("temporary file", &rubbish.temporary),

@@ -6,16 +6,16 @@
 use super::{Fix, Patient, machine, store};
 use crate::app::answer::Answered;
 use crate::app::commands::Operation;
-use crate::app::journal::{self, Entry, Taken};
-use crate::app::submit::{self, Keep};
+use crate::app::journal::{self, JournalEntry, TakenEntry};
+use crate::app::submit::{self, KeepFor};
 use crate::domain::doctor::Deed;
-use crate::domain::refusal::Words;
+use crate::domain::refusal::RefusalWords;
 use crate::domain::time::show_span;
 use crate::git;
 use crate::git::OpenOptions;
 use crate::ledger::{self, Ledger, Outcome};
 use crate::machine::file_lock::FileLock;
-use crate::machine::folder::Found;
+use crate::machine::folder::DirectoryEntry;
 use crate::machine::{Machine, files};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +50,7 @@ type Told = Vec<(bool, String)>;
 fn settle(patient: &Patient, is_real: bool) -> Told {
     let (now, deadline) = (patient.now(), &Machine::real().deadline(OPERATIONS_TIME_MAX));
     let (here, place) = (Machine::real(), patient.subject.place());
-    let is_here = |entry: &Entry| place.as_ref().is_some_and(|place| place.is_of(entry));
+    let is_here = |entry: &JournalEntry| place.as_ref().is_some_and(|place| place.is_of(entry));
     let mut told = Vec::new();
     for id in journal::unsettled(&here).into_iter().take(OPERATIONS_MAX) {
         let Some(entry) = journal::find(&here, &id).filter(is_here) else { continue };
@@ -66,7 +66,7 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
             continue;
         }
         match journal::take(&here, &id) {
-            Taken::Ours(entry, _kept) => {
+            TakenEntry::Ours(entry, _kept) => {
                 let age = show_span(now.since(entry.at));
                 let settled = open(&entry, patient).and_then(|mut ledger| match may_happen {
                     true => resume(&entry, &mut ledger, patient.subject.words).map(Some),
@@ -79,16 +79,20 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
                     }
                 });
             }
-            Taken::Unlockable(why) => told.push((false, format!("operation {id} cannot be taken up: {why}"))),
-            Taken::UnderWay => told.push((false, format!("operation {id} is under way in another process"))),
-            Taken::Missing => {}
+            TakenEntry::Unlockable(why) => {
+                told.push((false, format!("operation {id} cannot be taken up: {why}")))
+            }
+            TakenEntry::UnderWay => {
+                told.push((false, format!("operation {id} is under way in another process")))
+            }
+            TakenEntry::Missing => {}
         }
     }
     told
 }
 
 /// The hub of the operation, or why it cannot be opened.
-fn open(entry: &Entry, patient: &Patient) -> Result<Ledger, String> {
+fn open(entry: &JournalEntry, patient: &Patient) -> Result<Ledger, String> {
     // As it is named now: it may have been moved since.
     let location = patient.subject.hub.clone().ok_or("no hub is named")?;
     let author = entry.envelope.beat.as_ref().map_or("git-muster", |beat| beat.server.as_str());
@@ -108,8 +112,8 @@ fn open(entry: &Entry, patient: &Patient) -> Result<Ledger, String> {
 }
 
 /// How the operation was settled, or why it was not.
-fn resume(entry: &Entry, ledger: &mut Ledger, words: Words) -> Result<String, String> {
-    match submit::resume(ledger, entry, Keep::WhileUnknown).map_err(|error| error.to_string())? {
+fn resume(entry: &JournalEntry, ledger: &mut Ledger, words: RefusalWords) -> Result<String, String> {
+    match submit::resume(ledger, entry, KeepFor::WhileUnknown).map_err(|error| error.to_string())? {
         Outcome::Applied(receipt) if receipt.answer.is_some() => Ok("happened now".to_owned()),
         Outcome::Applied(_) => Ok("had happened".to_owned()),
         Outcome::Refused(refusal) => Ok(format!("is refused by now: {}", words(&refusal))),
@@ -119,7 +123,7 @@ fn resume(entry: &Entry, ledger: &mut Ledger, words: Words) -> Result<String, St
 }
 
 /// The same of one that is not made to happen: `None` where it did not, and a person decides.
-fn look_up(entry: &Entry, ledger: &mut Ledger) -> Result<Option<String>, String> {
+fn look_up(entry: &JournalEntry, ledger: &mut Ledger) -> Result<Option<String>, String> {
     let found = ledger.find(&entry.op, entry.since.as_ref()).map_err(|error| error.to_string())?;
     let is_beat = matches!(entry.operation, Operation::SendBeat(_));
     let Some(found) = found else {
@@ -154,13 +158,13 @@ fn sweep(patient: &Patient, is_real: bool) -> Told {
     told
 }
 
-fn remove(found: &Found) -> Result<(), String> {
+fn remove(found: &DirectoryEntry) -> Result<(), String> {
     let removed = if found.is_folder { files::remove_all(&found.path) } else { files::remove(&found.path) };
     removed.map_err(|error| error.to_string())
 }
 
 /// Removes the lock of an operation that is settled: held meanwhile, so that nobody begins with it.
-fn remove_lock(found: &Found) -> Result<(), String> {
+fn remove_lock(found: &DirectoryEntry) -> Result<(), String> {
     let lock = FileLock::acquire(&found.path, &Machine::real().deadline(Duration::ZERO));
     let _held = lock.map_err(|not| not.to_string())?;
     if found.path.with_extension("json").exists() {

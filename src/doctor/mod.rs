@@ -12,12 +12,12 @@ mod mend;
 pub mod rules;
 mod store;
 
-use crate::app::submit::Place;
+use crate::app::submit::HubRef;
 use crate::doctor::rules::machine::Doubt;
 use crate::domain::doctor::hub::{self as hub_rules, Fault};
 use crate::domain::doctor::{Check, Finding, Judgement, Report};
 use crate::domain::id::ServerName;
-use crate::domain::refusal::Words;
+use crate::domain::refusal::RefusalWords;
 use crate::domain::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::git::{Location, Store, hubs, send_history, store_path};
@@ -74,15 +74,15 @@ pub struct Subject {
     /// How a command has to begin to mean the same hub and server.
     pub beginning: String,
     /// What makes the words of a refusal.
-    pub words: Words,
+    pub words: RefusalWords,
 }
 
 impl Subject {
     /// The hub as unsettled operations name it.
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<HubRef> {
         let hub = self.hub.as_ref()?;
         let name = hubs::known_name(hub, self.clone.as_deref(), &self.branch);
-        Some(Place { hub: hub.as_text(), branch: self.branch.clone(), name })
+        Some(HubRef { hub: hub.as_text(), branch: self.branch.clone(), name })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{DISK_TIME_MAX, Patient};
 use crate::doctor::rules::store::{self as rules, Copy, Held, LOCK_STALE_AFTER, LockFile, Place, Protection};
 use crate::domain::doctor::Judgement;
-use crate::domain::ref_lock::Seen;
+use crate::domain::ref_lock::ProcessEvidence;
 use crate::domain::shell::quoted;
 use crate::git;
 use crate::git::{Location, Store};
@@ -98,11 +98,11 @@ pub(super) fn locks(places: &[(&'static str, PathBuf)]) -> Vec<LockFile> {
         locks.extend(found.into_iter().map(|lock| {
             let (seen, user) = match lock.age >= LOCK_STALE_AFTER {
                 true => open_files::users(&lock.path, path),
-                false => (Seen::NotAll, None),
+                false => (ProcessEvidence::NotAll, None),
             };
             LockFile {
                 what,
-                is_ours: *what == "copy" && lock.age >= LOCK_STALE_AFTER && seen != Seen::Somebody,
+                is_ours: *what == "copy" && lock.age >= LOCK_STALE_AFTER && seen != ProcessEvidence::Somebody,
                 path: lock.path.display().to_string(),
                 age: lock.age,
                 user,

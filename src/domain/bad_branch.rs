@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What is wrong with a branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Flaw {
+pub enum BranchFault {
     /// Its file is empty or garbled: git finds nothing in it that it could remove.
     Unreadable,
     /// Its file has a name that no ref can have, as programs that copy files make: `main 2`.
@@ -39,13 +39,13 @@ pub struct BadBranch {
     /// The name of the branch; of another ref, all of its name, with `refs/`.
     pub branch: String,
     /// What is wrong with it.
-    pub flaw: Flaw,
+    pub flaw: BranchFault,
 }
 
 impl BadBranch {
     /// The one of the ref `reference`.
     #[must_use]
-    pub fn at(reference: &str, flaw: Flaw) -> Self {
+    pub fn at(reference: &str, flaw: BranchFault) -> Self {
         Self { branch: reference.strip_prefix(HEADS).unwrap_or(reference).to_owned(), flaw }
     }
 
@@ -58,7 +58,7 @@ impl BadBranch {
     /// What it is, with its name.
     #[must_use]
     pub fn shown(&self) -> String {
-        if self.flaw == Flaw::NoName {
+        if self.flaw == BranchFault::NoName {
             return format!("file `{}`", Self::reference_of(&self.branch));
         }
         let what = if self.branch.starts_with("refs/") { "ref" } else { "branch" };
@@ -76,17 +76,17 @@ impl BadBranch {
     #[must_use]
     pub fn why(&self) -> String {
         match self.flaw {
-            Flaw::Unreadable => "is empty or damaged".to_owned(),
-            Flaw::NoName => "has a name that no ref can have".to_owned(),
-            Flaw::Forbidden => "is in a file that this account may not read".to_owned(),
-            Flaw::Missing => "leads to a commit that the hub does not have".to_owned(),
-            Flaw::Incomplete => "needs an object that the hub has lost".to_owned(),
-            Flaw::Untold => {
+            BranchFault::Unreadable => "is empty or damaged".to_owned(),
+            BranchFault::NoName => "has a name that no ref can have".to_owned(),
+            BranchFault::Forbidden => "is in a file that this account may not read".to_owned(),
+            BranchFault::Missing => "leads to a commit that the hub does not have".to_owned(),
+            BranchFault::Incomplete => "needs an object that the hub has lost".to_owned(),
+            BranchFault::Untold => {
                 "is one of several of which some need objects that the hub has lost; there was no time to tell which"
                     .to_owned()
             }
-            Flaw::NotACommit => "leads to something that is no commit".to_owned(),
-            Flaw::InTheWay => match self.server() {
+            BranchFault::NotACommit => "leads to something that is no commit".to_owned(),
+            BranchFault::InTheWay => match self.server() {
                 Some(server) => {
                     format!(
                         "takes the name of `{HEARTBEAT_BRANCH_PREFIX}{server}`, the heartbeat branch of `{server}`"
@@ -94,7 +94,7 @@ impl BadBranch {
                 }
                 None => "takes the name of a heartbeat branch".to_owned(),
             },
-            Flaw::AnotherName => "is, or may be, another name of the hub's own branch".to_owned(),
+            BranchFault::AnotherName => "is, or may be, another name of the hub's own branch".to_owned(),
         }
     }
 
@@ -102,27 +102,27 @@ impl BadBranch {
     #[must_use]
     pub fn mend(&self, hub: &str) -> (String, &'static str) {
         match self.flaw {
-            Flaw::Forbidden => (format!("chmod -R go+rX {}", quoted(hub)), ""),
+            BranchFault::Forbidden => (format!("chmod -R go+rX {}", quoted(hub)), ""),
             // git neither moves nor removes what it cannot read.
-            Flaw::Unreadable | Flaw::NoName if hub.starts_with('/') => (
+            BranchFault::Unreadable | BranchFault::NoName if hub.starts_with('/') => (
                 format!(
                     "rm {}",
                     pattern(&format!("{}/{}", hub.trim_end_matches('/'), Self::reference_of(&self.branch)))
                 ),
                 "",
             ),
-            Flaw::Unreadable | Flaw::NoName => (
+            BranchFault::Unreadable | BranchFault::NoName => (
                 format!("rm {}", pattern(&Self::reference_of(&self.branch))),
                 " in the directory of the hub, on its machine,",
             ),
-            Flaw::Untold if hub.starts_with('/') => {
+            BranchFault::Untold if hub.starts_with('/') => {
                 (format!("git -C {} fsck --connectivity-only", quoted(hub)), "")
             }
-            Flaw::Untold => {
+            BranchFault::Untold => {
                 ("git fsck --connectivity-only".to_owned(), " in the directory of the hub, on its machine,")
             }
             // A push needs a repository to be made from, whichever.
-            Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit
+            BranchFault::Missing | BranchFault::Incomplete | BranchFault::NotACommit
                 if !hub.starts_with('/') && (self.is_of_heartbeats() || self.branch.starts_with("refs/")) =>
             {
                 let push = format!("git push {} --delete {}", quoted(hub), self.reference());
@@ -154,18 +154,18 @@ impl BadBranch {
     #[must_use]
     pub fn advice(&self, hub: &str) -> String {
         let (command, place) = self.mend(hub);
-        if self.flaw == Flaw::AnotherName {
+        if self.flaw == BranchFault::AnotherName {
             return format!("`{command}`{place} removes it and leaves alone what it names");
         }
-        if self.flaw == Flaw::NoName {
+        if self.flaw == BranchFault::NoName {
             return format!("`{command}`{place} removes it; it belongs to no branch");
         }
-        if self.flaw == Flaw::Untold {
+        if self.flaw == BranchFault::Untold {
             return format!(
                 "`{command}`{place} names what is lost; a branch that needs it is made anew by the next heartbeat of its server"
             );
         }
-        if self.flaw == Flaw::Forbidden {
+        if self.flaw == BranchFault::Forbidden {
             let stays = format!("git -C {} config core.sharedRepository all", quoted(hub));
             return format!(
                 "let the owner of its files run `{command}`, and `{stays}` so that it stays so whatever their umask is"
@@ -178,7 +178,7 @@ impl BadBranch {
         }
         let back = format!("git push {} COMMIT:{}", quoted(hub), self.reference());
         match self.flaw {
-            Flaw::InTheWay => format!("`{command}`{place} removes it"),
+            BranchFault::InTheWay => format!("`{command}`{place} removes it"),
             _ => format!(
                 "look for its newest commit in a clone or another host's copy; then `{command}`{place} and `{back}` where it was found put it back"
             ),
@@ -220,52 +220,82 @@ mod tests {
         for (branch, flaw, hub, server, command) in [
             (
                 "heartbeat-s2",
-                Flaw::Unreadable,
+                BranchFault::Unreadable,
                 "/srv/hub.git/",
                 Some("s2"),
                 "rm /srv/hub.git/refs/heads/heartbeat-s2",
             ),
-            ("heartbeat-s2", Flaw::Unreadable, "ssh://h/hub.git", Some("s2"), "rm refs/heads/heartbeat-s2"),
             (
                 "heartbeat-s2",
-                Flaw::Missing,
+                BranchFault::Unreadable,
+                "ssh://h/hub.git",
+                Some("s2"),
+                "rm refs/heads/heartbeat-s2",
+            ),
+            (
+                "heartbeat-s2",
+                BranchFault::Missing,
                 "ssh://h/hub.git",
                 Some("s2"),
                 r#"(cd "$(mktemp -d)" && git init --quiet && git push ssh://h/hub.git --delete refs/heads/heartbeat-s2)"#,
             ),
             (
                 "heartbeat-s3/it's",
-                Flaw::InTheWay,
+                BranchFault::InTheWay,
                 "/srv/hub.git",
                 Some("s3"),
                 r"git -C /srv/hub.git update-ref --no-deref -d 'refs/heads/heartbeat-s3/it'\''s'",
             ),
-            ("heartbeat-b", Flaw::Untold, "/h", Some("b"), "git -C /h fsck --connectivity-only"),
-            ("main", Flaw::NotACommit, "/hub", None, "git -C /hub update-ref --no-deref -d refs/heads/main"),
-            ("main", Flaw::Missing, "ssh://h/hub.git", None, "git update-ref --no-deref -d refs/heads/main"),
-            ("main 2", Flaw::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
-            ("heartbeat-s2 2", Flaw::NoName, "ssh://h/hub.git", None, "rm 'refs/heads/heartbeat-s2 2'"),
-            ("Icon\r", Flaw::NoName, "/a hub", None, "rm '/a hub/refs/heads/Icon'[[:cntrl:]?]"),
-            ("a ?\n b", Flaw::NoName, "ssh://h/x", None, "rm 'refs/heads/a '[[:cntrl:]?][[:cntrl:]?]' b'"),
-            ("a \u{fffd}b", Flaw::NoName, "ssh://h/x", None, "rm 'refs/heads/a '*b"),
-            ("refs/tags/v1", Flaw::Unreadable, "/srv/hub.git", None, "rm /srv/hub.git/refs/tags/v1"),
+            ("heartbeat-b", BranchFault::Untold, "/h", Some("b"), "git -C /h fsck --connectivity-only"),
+            (
+                "main",
+                BranchFault::NotACommit,
+                "/hub",
+                None,
+                "git -C /hub update-ref --no-deref -d refs/heads/main",
+            ),
+            (
+                "main",
+                BranchFault::Missing,
+                "ssh://h/hub.git",
+                None,
+                "git update-ref --no-deref -d refs/heads/main",
+            ),
+            ("main 2", BranchFault::NoName, "/hub", None, "rm '/hub/refs/heads/main 2'"),
+            (
+                "heartbeat-s2 2",
+                BranchFault::NoName,
+                "ssh://h/hub.git",
+                None,
+                "rm 'refs/heads/heartbeat-s2 2'",
+            ),
+            ("Icon\r", BranchFault::NoName, "/a hub", None, "rm '/a hub/refs/heads/Icon'[[:cntrl:]?]"),
+            (
+                "a ?\n b",
+                BranchFault::NoName,
+                "ssh://h/x",
+                None,
+                "rm 'refs/heads/a '[[:cntrl:]?][[:cntrl:]?]' b'",
+            ),
+            ("a \u{fffd}b", BranchFault::NoName, "ssh://h/x", None, "rm 'refs/heads/a '*b"),
+            ("refs/tags/v1", BranchFault::Unreadable, "/srv/hub.git", None, "rm /srv/hub.git/refs/tags/v1"),
             (
                 "refs/tags/v1",
-                Flaw::Missing,
+                BranchFault::Missing,
                 "/srv/hub.git",
                 None,
                 "git -C /srv/hub.git update-ref --no-deref -d refs/tags/v1",
             ),
             (
                 "heartbeat-s2",
-                Flaw::AnotherName,
+                BranchFault::AnotherName,
                 "/srv/hub.git",
                 Some("s2"),
                 "git -C /srv/hub.git update-ref --no-deref -d refs/heads/heartbeat-s2",
             ),
             (
                 "logs-s2",
-                Flaw::AnotherName,
+                BranchFault::AnotherName,
                 "ssh://h/hub.git",
                 None,
                 "git update-ref --no-deref -d refs/heads/logs-s2",
@@ -278,7 +308,7 @@ mod tests {
             // What holds more than heartbeats is never just removed.
             assert_eq!(
                 bad.advice(hub).contains("COMMIT"),
-                !matches!(bad.flaw, Flaw::AnotherName | Flaw::NoName) && server.is_none(),
+                !matches!(bad.flaw, BranchFault::AnotherName | BranchFault::NoName) && server.is_none(),
                 "{}",
                 bad.advice(hub)
             );
@@ -289,19 +319,31 @@ mod tests {
     fn a_bad_branch_is_named_with_what_is_wrong_with_it_and_what_to_do() {
         let put_back = "where it was found put it back";
         for (branch, flaw, named, why, advice) in [
-            ("main", Flaw::Unreadable, "branch `main`", "is empty or damaged", put_back),
-            ("refs/tags/v1", Flaw::Missing, "ref `refs/tags/v1`", "leads to a commit that the hub", put_back),
-            ("main", Flaw::NotACommit, "branch `main`", "leads to something that is no commit", put_back),
+            ("main", BranchFault::Unreadable, "branch `main`", "is empty or damaged", put_back),
+            (
+                "refs/tags/v1",
+                BranchFault::Missing,
+                "ref `refs/tags/v1`",
+                "leads to a commit that the hub",
+                put_back,
+            ),
+            (
+                "main",
+                BranchFault::NotACommit,
+                "branch `main`",
+                "leads to something that is no commit",
+                put_back,
+            ),
             (
                 "heartbeat-s3",
-                Flaw::Incomplete,
+                BranchFault::Incomplete,
                 "branch `heartbeat-s3`",
                 "needs an object that the hub has lost",
                 "removes it; the next heartbeat of its server makes a new one",
             ),
             (
                 "main 2",
-                Flaw::NoName,
+                BranchFault::NoName,
                 "file `refs/heads/main 2`",
                 "has a name that no ref can have",
                 "`rm '/hub/refs/heads/main 2'` removes it; it belongs to no branch",
@@ -309,14 +351,14 @@ mod tests {
             // What may not be read is to be read, and not to be removed.
             (
                 "main",
-                Flaw::Forbidden,
+                BranchFault::Forbidden,
                 "branch `main`",
                 "is in a file that this account may not read",
                 "let the owner of its files run `chmod -R go+rX /hub`, and ",
             ),
             (
                 "heartbeat-s3/x",
-                Flaw::InTheWay,
+                BranchFault::InTheWay,
                 "branch `heartbeat-s3/x`",
                 "takes the name of `heartbeat-s3`, the heartbeat branch of `s3`",
                 "removes it; the next heartbeat of its server makes a new one",
@@ -324,14 +366,14 @@ mod tests {
             // Of a branch that is a folder for others nothing can be put back in its place.
             (
                 "logs-s3/x",
-                Flaw::InTheWay,
+                BranchFault::InTheWay,
                 "branch `logs-s3/x`",
                 "takes the name of a heartbeat branch",
                 "`git -C /hub update-ref --no-deref -d refs/heads/logs-s3/x` removes it",
             ),
             (
                 "side",
-                Flaw::AnotherName,
+                BranchFault::AnotherName,
                 "branch `side`",
                 "is, or may be, another name of the hub's own branch",
                 "removes it and leaves alone what it names",
@@ -341,7 +383,7 @@ mod tests {
             let told = bad.warning("/hub");
             assert!(told.starts_with(&format!("{named} of the hub {why}")), "{told}");
             assert!(told.contains(" and is left out: ") && told.contains(advice), "{told}");
-            let ends = matches!(flaw, Flaw::Forbidden) || told.ends_with(advice);
+            let ends = matches!(flaw, BranchFault::Forbidden) || told.ends_with(advice);
             assert!(ends, "{told}");
         }
     }

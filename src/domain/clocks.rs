@@ -67,7 +67,7 @@ fn lower_middle(spans: &mut [Duration]) -> Option<Duration> {
 
 /// What a look saw, compared with the looks before of the same host, by its boot clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum ClockChange {
     /// Nobody looked before.
     First,
     /// It has been like this for so long at least, and for so long at most if this host saw it become so.
@@ -78,13 +78,13 @@ pub enum Change {
 
 /// A sign of life of a server, as one look saw it.
 #[derive(Debug, Clone, Copy)]
-pub struct Sign {
+pub struct HeartbeatTime {
     /// When it was given, by the clock of its server.
     pub at: Timestamp,
     /// How often the server gives one.
     pub interval: Duration,
     /// What it was before.
-    pub change: Change,
+    pub change: ClockChange,
 }
 
 /// Our clock beside those of others.
@@ -93,12 +93,12 @@ pub struct OwnClock {
     /// The present by theirs.
     pub now: Timestamp,
     /// By how much ours is off, if it is.
-    pub off: Option<Off>,
+    pub off: Option<ClockSkew>,
 }
 
 /// A clock that is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Off {
+pub struct ClockSkew {
     /// By how much.
     #[serde(rename = "by_seconds", serialize_with = "super::time::as_seconds")]
     pub by: Duration,
@@ -111,7 +111,7 @@ pub struct Off {
     pub is_doubtful: bool,
 }
 
-impl fmt::Display for Off {
+impl fmt::Display for ClockSkew {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (by, servers) = (show_span(self.by), self.servers);
         let way = if self.is_ahead { "ahead of" } else { "behind" };
@@ -130,30 +130,30 @@ const SEEN_VOTERS_MIN: usize = 2;
 /// interval ago, give or take another half: when most of them agree on another time than ours, it is
 /// ours that is off.
 #[must_use]
-pub fn own_clock(now: Timestamp, others: &[Sign]) -> OwnClock {
+pub fn own_clock(now: Timestamp, others: &[HeartbeatTime]) -> OwnClock {
     let right = OwnClock { now, off: None };
-    let apart = |sign: &Sign| {
+    let apart = |sign: &HeartbeatTime| {
         let age = now.unix_millis().saturating_sub(sign.at.unix_millis());
         age.saturating_sub(millis(sign.interval / 2))
     };
     let mut all: Vec<i64> = others.iter().map(apart).collect();
     all.sort_unstable();
     let Some(middle) = all.get(all.len() / 2).copied() else { return right };
-    let agrees = |sign: &&Sign| {
+    let agrees = |sign: &&HeartbeatTime| {
         apart(sign).abs_diff(middle) <= sign.interval.as_millis().try_into().unwrap_or(u64::MAX)
     };
-    let agreeing: Vec<&Sign> = others.iter().filter(agrees).collect();
+    let agreeing: Vec<&HeartbeatTime> = others.iter().filter(agrees).collect();
     let interval = agreeing.iter().map(|sign| sign.interval).max().unwrap_or_default();
     let by = Duration::from_millis(middle.unsigned_abs());
-    let count = |is: fn(&&&Sign) -> bool| agreeing.iter().filter(is).count();
+    let count = |is: fn(&&&HeartbeatTime) -> bool| agreeing.iter().filter(is).count();
     let alive = count(
-        |sign| matches!(sign.change, Change::Within(span) | Change::Same(_, Some(span)) if span <= sign.interval * 3),
+        |sign| matches!(sign.change, ClockChange::Within(span) | ClockChange::Same(_, Some(span)) if span <= sign.interval * 3),
     );
     let voters_min = if alive == agreeing.len() { SEEN_VOTERS_MIN } else { VOTERS_MIN };
     if agreeing.len() < voters_min || agreeing.len() * 2 <= others.len() || by <= SKEW_MAX + interval / 2 {
         return right;
     }
-    let silent = count(|sign| matches!(sign.change, Change::Same(span, _) if span > sign.interval * 2));
+    let silent = count(|sign| matches!(sign.change, ClockChange::Same(span, _) if span > sign.interval * 2));
     let is_ahead = middle > 0;
     // Nothing comes from the future; but what is past may be the last there ever was.
     if is_ahead && silent * 2 > agreeing.len() {
@@ -161,17 +161,17 @@ pub fn own_clock(now: Timestamp, others: &[Sign]) -> OwnClock {
     }
     let is_doubtful = is_ahead && alive * 2 <= agreeing.len();
     let theirs = if is_ahead { now.before(by) } else { now.plus(by) };
-    OwnClock { now: theirs, off: Some(Off { by, is_ahead, servers: agreeing.len(), is_doubtful }) }
+    OwnClock { now: theirs, off: Some(ClockSkew { by, is_ahead, servers: agreeing.len(), is_doubtful }) }
 }
 
 /// How old a sign of life is at `now`, by its time and by what was seen of it.
 #[must_use]
-pub fn age(at: Timestamp, change: Change, now: Timestamp) -> Duration {
+pub fn age(at: Timestamp, change: ClockChange, now: Timestamp) -> Duration {
     let told = now.since(at);
     match change {
-        Change::First => told,
-        Change::Same(least, most) => told.max(least).min(most.unwrap_or(Duration::MAX)),
-        Change::Within(span) => told.min(span),
+        ClockChange::First => told,
+        ClockChange::Same(least, most) => told.max(least).min(most.unwrap_or(Duration::MAX)),
+        ClockChange::Within(span) => told.min(span),
     }
 }
 
@@ -226,43 +226,45 @@ mod tests {
     }
 
     /// Signs of so many seconds ago, all alike in what was seen of them.
-    fn signs(ages: &[i64], change: Change) -> Vec<Sign> {
-        ages.iter().map(|age| Sign { at: at(-age), interval: Duration::from_secs(60), change }).collect()
+    fn signs(ages: &[i64], change: ClockChange) -> Vec<HeartbeatTime> {
+        ages.iter()
+            .map(|age| HeartbeatTime { at: at(-age), interval: Duration::from_secs(60), change })
+            .collect()
     }
 
     #[test]
     fn most_of_the_others_say_by_how_much_our_own_clock_is_off() {
         let minute = Duration::from_secs(60);
-        let (new, dead) = (Change::Within(minute), Change::Same(minute * 5, None));
+        let (new, dead) = (ClockChange::Within(minute), ClockChange::Same(minute * 5, None));
         for (ages, change, expected) in [
             // All is well, and with one that is dead, one that is mad, or nobody.
-            (&[5, 20, 30, 55][..], Change::First, None),
-            (&[5, 20, 4000], Change::First, None),
-            (&[5, 20, -4000], Change::First, None),
-            (&[], Change::First, None),
+            (&[5, 20, 30, 55][..], ClockChange::First, None),
+            (&[5, 20, 4000], ClockChange::First, None),
+            (&[5, 20, -4000], ClockChange::First, None),
+            (&[], ClockChange::First, None),
             // Ahead: seen to live, not looked at before, seen to be silent.
             (&[305, 320, 330, 355], new, Some((300, true, 4, false))),
-            (&[305, 320, 330, 355], Change::First, Some((300, true, 4, true))),
+            (&[305, 320, 330, 355], ClockChange::First, Some((300, true, 4, true))),
             (&[305, 320, 330, 355], dead, None),
-            (&[305, 320, 330, 355], Change::Same(minute * 2, None), Some((300, true, 4, true))),
+            (&[305, 320, 330, 355], ClockChange::Same(minute * 2, None), Some((300, true, 4, true))),
             // By a minute and half an interval, and by a little more.
             (&[120, 120, 120], new, None),
             (&[121, 121, 121], new, Some((60, true, 3, false))),
             // Behind, which no silence explains, whatever one of them says.
-            (&[-295, -280, -270, -245], Change::First, Some((300, false, 4, false))),
+            (&[-295, -280, -270, -245], ClockChange::First, Some((300, false, 4, false))),
             (&[-295, -280, -270, 20], dead, Some((300, false, 3, false))),
             // Two outvote one when both were seen to live, also beside one that is dead; one does not.
             (&[345, 350], new, Some((300, true, 2, false))),
             (&[-295, -280], new, Some((300, false, 2, false))),
             (&[345, 350, 20_000], new, Some((300, true, 2, false))),
-            (&[345, 350], Change::First, None),
-            (&[-295, -280], Change::First, None),
+            (&[345, 350], ClockChange::First, None),
+            (&[-295, -280], ClockChange::First, None),
             (&[305], new, None),
             (&[305, 900], new, None),
             // Those who agree are not most, and each died when it did.
             (&[305, 320, 330, 5, 10, 20], new, None),
             (&[305, 320, 330, 900, 20_000], new, Some((300, true, 3, false))),
-            (&[305, 900, 5000, 20_000], Change::First, None),
+            (&[305, 900, 5000, 20_000], ClockChange::First, None),
         ] {
             let off = own_clock(at(0), &signs(ages, change)).off;
             let told =
@@ -274,14 +276,15 @@ mod tests {
     #[test]
     fn that_they_fell_silent_is_for_more_than_half_of_them_to_say() {
         let minute = Duration::from_secs(60);
-        let (alive, dead) = (Change::Within(minute), Change::Same(minute * 5, None));
+        let (alive, dead) = (ClockChange::Within(minute), ClockChange::Same(minute * 5, None));
         for (changes, is_doubtful) in [
             (&[dead, dead, alive, alive][..], Some(true)),
             (&[dead, dead, dead, alive, alive], None),
             (&[dead, dead, alive, alive, alive], Some(false)),
             (&[dead, alive, alive, alive], Some(false)),
         ] {
-            let signs: Vec<Sign> = changes.iter().flat_map(|change| signs(&[300], *change)).collect();
+            let signs: Vec<HeartbeatTime> =
+                changes.iter().flat_map(|change| signs(&[300], *change)).collect();
             let told = own_clock(at(0), &signs).off.map(|off| off.is_doubtful);
             assert_eq!(told, is_doubtful, "{changes:?}");
         }
@@ -291,16 +294,16 @@ mod tests {
     fn what_was_seen_of_a_sign_counts_more_than_its_time() {
         let (short, long) = (Duration::from_secs(20), Duration::from_secs(500));
         for (seconds, change, expected) in [
-            (300, Change::First, 300),
-            (300, Change::Within(short), 20),
-            (300, Change::Within(long), 300),
-            (10, Change::Same(long, None), 500),
-            (-300, Change::Same(long, None), 500),
-            (300, Change::Same(short, None), 300),
+            (300, ClockChange::First, 300),
+            (300, ClockChange::Within(short), 20),
+            (300, ClockChange::Within(long), 300),
+            (10, ClockChange::Same(long, None), 500),
+            (-300, ClockChange::Same(long, None), 500),
+            (300, ClockChange::Same(short, None), 300),
             // Seen to become so a moment ago, by a server whose clock is slow, right or ahead.
-            (300, Change::Same(short, Some(short * 2)), 40),
-            (30, Change::Same(short, Some(short * 2)), 30),
-            (-300, Change::Same(short, Some(short * 2)), 20),
+            (300, ClockChange::Same(short, Some(short * 2)), 40),
+            (30, ClockChange::Same(short, Some(short * 2)), 30),
+            (-300, ClockChange::Same(short, Some(short * 2)), 20),
         ] {
             assert_eq!(
                 age(at(-seconds), change, at(0)),

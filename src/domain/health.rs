@@ -16,7 +16,7 @@ mod workers;
 pub use documents::Document;
 pub use report::Report;
 
-use super::clocks::{Change, Off};
+use super::clocks::{ClockChange, ClockSkew};
 use super::finding::{About, Finding, FindingCode, FleetFact, Thing};
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::Job;
@@ -41,7 +41,7 @@ pub struct Known<'a> {
     /// A beat of it that cannot be read.
     pub broken: Option<Broken<'a>>,
     /// What was seen of its newest beat before.
-    pub change: Change,
+    pub change: ClockChange,
     /// How the last sign of life of its worker is to be judged.
     pub worker: Freshness,
     /// When that was.
@@ -56,7 +56,7 @@ impl<'a> Known<'a> {
             heartbeat: None,
             status: None,
             broken: None,
-            change: Change::First,
+            change: ClockChange::First,
             worker: Freshness::Unknown,
             worker_at: None,
         }
@@ -90,7 +90,7 @@ pub struct Fleet<'a> {
     /// The reader's time, or that of the others when most of them agree on another.
     pub now: Timestamp,
     /// By how much the reader's clock is off, if it is.
-    pub off: Option<Off>,
+    pub off: Option<ClockSkew>,
     /// The server that the reader is, if it is one.
     pub me: Option<&'a str>,
 }
@@ -100,8 +100,9 @@ impl Fleet<'_> {
     #[must_use]
     pub fn judge(&self) -> Report {
         let known: HashMap<&str, Known<'_>> = self.known.iter().map(|known| (known.name, *known)).collect();
-        let off =
-            |off: &Off| Finding::new(FleetFact::ClockOff(*off), About::new(Thing::Machine, "this machine"));
+        let off = |off: &ClockSkew| {
+            Finding::new(FleetFact::ClockOff(*off), About::new(Thing::Machine, "this machine"))
+        };
         let mut findings: Vec<Finding> = self.off.iter().map(off).collect();
         for server in self.servers.rows() {
             let unseen = Known::unseen(&server.id);

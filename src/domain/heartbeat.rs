@@ -9,7 +9,7 @@ use super::id::ServerName;
 use super::lenient;
 use super::planted::planted;
 use super::time::Timestamp;
-use super::twin::{Origin, Origins};
+use super::twin::{HeartbeatOrigin, Origins};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -416,7 +416,7 @@ pub struct Beat {
     pub by_worker: bool,
     /// Where it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub origin: Option<HeartbeatOrigin>,
     /// Why that ends, if this is its last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<String>,
@@ -589,7 +589,7 @@ mod tests {
     fn two_machines_of_one_name_are_named_by_their_hosts() {
         let mut heartbeat = beat_of(Some(30));
         for (host, minute) in [("h1", 1), ("h2", 2), ("h1", 3)] {
-            let origin = Origin {
+            let origin = HeartbeatOrigin {
                 host: host.to_owned(),
                 machine: Some(format!("m-{host}")),
                 boot: Some("b".to_owned()),

@@ -172,7 +172,7 @@ pub struct Claimant {
 
 /// A claim, as its holder names it with every later step.
 #[derive(Debug, Clone, Copy)]
-pub struct Term<'a> {
+pub struct Claim<'a> {
     /// The holder.
     pub server: &'a ServerName,
     /// The fencing token.
@@ -181,7 +181,7 @@ pub struct Term<'a> {
 
 /// How an attempt ended, as its holder tells it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct AttemptResult {
     /// The exit code of the process, if there was one.
     pub exit_code: Option<i64>,
     /// How long it took; counted from the claim when not told.
@@ -344,13 +344,15 @@ mod tests {
             ("build1", 2, Err(Class::LeaseLost)),
         ] {
             let mut job = claimed();
-            let done = job.complete(Term { server: &server(by), token }, &Report::default(), now());
+            let done = job.complete(Claim { server: &server(by), token }, &AttemptResult::default(), now());
             assert_eq!(done.map_err(|no| no.class()), expected, "{by} {token}");
         }
         let mut job = claimed();
-        job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).expect("first");
+        job.complete(Claim { server: &server("build1"), token: 1 }, &AttemptResult::default(), now())
+            .expect("first");
         assert!(
-            job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err(),
+            job.complete(Claim { server: &server("build1"), token: 1 }, &AttemptResult::default(), now())
+                .is_err(),
             "once only"
         );
     }
@@ -368,9 +370,9 @@ mod tests {
             let mut job = claimed();
             job.attempts = Some(attempts);
             job.fail(
-                Term { server: &server("build1"), token: 1 },
+                Claim { server: &server("build1"), token: 1 },
                 reason,
-                &Report::default(),
+                &AttemptResult::default(),
                 (now(), &op()),
             )
             .expect("holder");
@@ -383,7 +385,8 @@ mod tests {
         let mut job = claimed();
         job.cancel(None, now()).expect("not final");
         assert!(
-            job.complete(Term { server: &server("build1"), token: 1 }, &Report::default(), now()).is_err()
+            job.complete(Claim { server: &server("build1"), token: 1 }, &AttemptResult::default(), now())
+                .is_err()
         );
         assert!(job.cancel(None, now()).is_err());
         let refusal = job.retry(false, now()).expect_err("it may still run");
@@ -393,7 +396,7 @@ mod tests {
         let mut begun_by_another_clock = job.clone();
         begun_by_another_clock.started_at = Timestamp::parse("2020-01-01T00:00:00Z");
         assert!(begun_by_another_clock.retry(false, now()).is_err());
-        job.confirm_stopped(Term { server: &server("build1"), token: 1 }, now()).expect("its holder");
+        job.confirm_stopped(Claim { server: &server("build1"), token: 1 }, now()).expect("its holder");
         job.retry(false, now()).expect("final");
         assert_eq!((job.status.clone(), job.attempts, job.token), (JobStatus::Queued, Some(0), Some(1)));
         assert!(job.retry(false, now()).is_err());
@@ -433,7 +436,7 @@ mod tests {
 
     #[test]
     fn each_step_is_the_holders_and_changes_what_it_says() {
-        type Step = fn(&mut Job, Term<'_>) -> Result<(), Refusal>;
+        type Step = fn(&mut Job, Claim<'_>) -> Result<(), Refusal>;
         let (build1, build2) = (server("build1"), server("build2"));
         let rescue: Step = |job, term| job.rescue(term.token, FailReason::Lost, (now(), &op()));
         let steps: [(&str, Step, JobStatus); 3] = [
@@ -444,17 +447,17 @@ mod tests {
         for (name, step, status) in steps {
             let mut job = claimed();
             let before = job.clone();
-            let late = step(&mut job, Term { server: &build1, token: 0 });
+            let late = step(&mut job, Claim { server: &build1, token: 0 });
             assert_eq!(late.map_err(|no| no.class()), Err(Class::LeaseLost), "{name}");
             if name != "rescue" {
-                let foreign = step(&mut job, Term { server: &build2, token: 1 });
+                let foreign = step(&mut job, Claim { server: &build2, token: 1 });
                 assert_eq!(foreign.map_err(|no| no.class()), Err(Class::Forbidden), "{name}");
             }
             assert_eq!(job, before, "{name}: a refused step changes nothing");
-            assert_eq!(step(&mut job, Term { server: &build1, token: 1 }), Ok(()), "{name}");
+            assert_eq!(step(&mut job, Claim { server: &build1, token: 1 }), Ok(()), "{name}");
             assert_eq!(job.status, status, "{name}");
             if status == JobStatus::Queued {
-                let again = step(&mut job, Term { server: &build1, token: 1 });
+                let again = step(&mut job, Claim { server: &build1, token: 1 });
                 assert_eq!(again.map_err(|no| no.class()), Err(Class::LeaseLost), "{name} twice");
             }
         }
@@ -465,18 +468,18 @@ mod tests {
         let build1 = server("build1");
         let mut job = claimed();
         for status in [JobStatus::Claimed, JobStatus::Running] {
-            let Err(Refusal::TokenNeverIssued(told)) = job.start(Term { server: &build1, token: 7 }, now())
+            let Err(Refusal::TokenNeverIssued(told)) = job.start(Claim { server: &build1, token: 7 }, now())
             else {
                 panic!("token 7 was never issued");
             };
             assert_eq!((told.status, told.holder.as_deref()), (Some(status), Some("build1")));
-            job.start(Term { server: &build1, token: 1 }, now()).expect("its holder");
+            job.start(Claim { server: &build1, token: 1 }, now()).expect("its holder");
         }
     }
 
     #[test]
     fn a_report_stays_until_the_next_attempt() {
-        let report = Report {
+        let report = AttemptResult {
             commit: None,
             exit_code: Some(3),
             duration_seconds: None,
@@ -485,7 +488,7 @@ mod tests {
         };
         let mut job = claimed();
         let build1 = server("build1");
-        let term = Term { server: &build1, token: 1 };
+        let term = Claim { server: &build1, token: 1 };
         let later = now().plus(Duration::from_secs(90));
         job.fail(term, FailReason::WorkerSystemFailure, &report, (later, &op())).expect("its holder");
         let said = |job: &Job| {
@@ -516,7 +519,7 @@ mod tests {
         assert_eq!(ahead, None, "a clock that is far ahead");
         job.timeout_seconds = Some(u64::MAX);
         assert_eq!(since_the_claim(&job, 30).as_deref(), Some("build1"));
-        job.confirm_stopped(Term { server: &build1, token: 1 }, now()).expect("its holder");
+        job.confirm_stopped(Claim { server: &build1, token: 1 }, now()).expect("its holder");
         assert_eq!(since_the_claim(&job, 30), None);
         let mut never_held = Job::new("job_2".into(), "build".into(), now());
         never_held.cancel(None, now()).expect("not final");

@@ -9,7 +9,7 @@ use super::id::{LockName, ServerName};
 use super::lease::{is_token_before, margin, next_token, patience, possible_token, token_anew};
 use super::lenient;
 use super::planted::planted;
-use super::refusal::{Action, ConditionFailed, Held, Kind, LockCondition, Refusal, Token};
+use super::refusal::{Action, ConditionFailed, HeldLockFacts, Kind, LockCondition, Refusal, Token};
 use super::table::{Progress, Row};
 use super::time::{SPAN_MAX, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ pub struct Lock {
 
 /// What a holder says of itself when it takes a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Taker {
+pub struct LockRequest {
     /// The server.
     pub server: ServerName,
     /// Host and process, for people.
@@ -161,7 +161,12 @@ impl Lock {
     ///
     /// # Errors
     /// Refused while it is held in any other version.
-    pub fn take(&mut self, taker: &Taker, expired: Option<&str>, now: Timestamp) -> Result<u64, Refusal> {
+    pub fn take(
+        &mut self,
+        taker: &LockRequest,
+        expired: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, Refusal> {
         let is_expired =
             expired == Some(self.version().as_str()) || (planted("any-version-expires") && expired.is_some());
         if self.is_held() && !is_expired && !planted("held-is-free") {
@@ -176,7 +181,7 @@ impl Lock {
     /// As [`Lock::take`].
     pub fn take_from(
         &mut self,
-        taker: &Taker,
+        taker: &LockRequest,
         expired: Option<&str>,
         now: Timestamp,
         mark: Option<u64>,
@@ -193,7 +198,12 @@ impl Lock {
     ///
     /// # Errors
     /// As [`Lock::take`].
-    pub fn pass(&mut self, taker: &Taker, expired: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn pass(
+        &mut self,
+        taker: &LockRequest,
+        expired: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let is_expired = expired == Some(self.version().as_str());
         self.token = token_anew(self.token, now);
         let version = is_expired.then(|| self.version());
@@ -207,7 +217,7 @@ impl Lock {
     ///
     /// # Errors
     /// When its tokens are used up, which only a record that somebody made up can be.
-    pub fn hand_to(&mut self, taker: &Taker, now: Timestamp) -> Result<u64, Refusal> {
+    pub fn hand_to(&mut self, taker: &LockRequest, now: Timestamp) -> Result<u64, Refusal> {
         let token = if planted("token-stands-still") {
             self.token.unwrap_or(1)
         } else {
@@ -337,8 +347,8 @@ impl Lock {
 
     /// Who holds it, and since when.
     #[must_use]
-    pub fn holding(&self, now: Timestamp) -> Held {
-        Held {
+    pub fn holding(&self, now: Timestamp) -> HeldLockFacts {
+        HeldLockFacts {
             lock: self.name.clone(),
             holder: self.locked_by.clone(),
             process: self.holder.clone(),
@@ -402,8 +412,8 @@ mod tests {
         Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
     }
 
-    fn taker(server: &str) -> Taker {
-        Taker {
+    fn taker(server: &str) -> LockRequest {
+        LockRequest {
             server: ServerName::new(server).expect("name"),
             holder: format!("{server} pid 1"),
             lease_seconds: 60,

@@ -10,7 +10,7 @@ mod row;
 mod which;
 
 pub use draft::Draft;
-pub use which::Which;
+pub use which::MessageRef;
 
 use super::id::{MessageId, ServerName};
 use super::lenient;

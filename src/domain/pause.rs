@@ -10,7 +10,7 @@
 use super::id::ServerName;
 use super::job::Job;
 use super::lenient;
-use super::table::{Broken, Row, Table};
+use super::table::{BrokenRecord, Row, Table};
 use super::time::{Timestamp, show_span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,7 +84,7 @@ impl Pause {
     }
 
     /// What is left of one that cannot be read.
-    fn unreadable(broken: &Broken) -> Self {
+    fn unreadable(broken: &BrokenRecord) -> Self {
         Self {
             id: broken.id(),
             by: broken.field("by"),
@@ -147,7 +147,7 @@ pub fn end(pauses: &mut Table<Pause>, what: &Paused) -> Vec<Value> {
     let readable = pauses.take(|pause| pause.id == id).into_iter().map(|pause| pause.raw());
     let ended: Vec<Value> = readable.collect();
     let broken = pauses.take_broken(|broken| broken.id() == id);
-    ended.into_iter().chain(broken.iter().map(Broken::raw)).collect()
+    ended.into_iter().chain(broken.iter().map(BrokenRecord::raw)).collect()
 }
 
 #[cfg(test)]

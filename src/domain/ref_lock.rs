@@ -21,7 +21,7 @@ pub const UNSEEN_IN_COPY: Duration = Duration::from_secs(5);
 
 /// What can be seen of processes that may be about to put a lock in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Seen {
+pub enum ProcessEvidence {
     /// One is at work there.
     Somebody,
     /// None, and every process of this machine could be looked at.
@@ -32,7 +32,7 @@ pub enum Seen {
 
 /// The mark that a lock of this program carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark {
+pub struct LockMark {
     /// Whether it was made on this machine since it was started.
     pub is_of_this_boot: bool,
     /// Whether its process keeps it locked; `None`: the file system does not tell.
@@ -41,15 +41,15 @@ pub struct Mark {
 
 /// All that is known of the owner of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Traces {
+pub struct OwnerEvidence {
     /// The mark, if it is a lock of this program.
-    pub mark: Option<Mark>,
+    pub mark: Option<LockMark>,
     /// Whether only this machine can write there.
     pub is_local: bool,
     /// Whether the lock is older than the present boot of this machine.
     pub is_before_boot: bool,
     /// Who is at work there.
-    pub seen: Seen,
+    pub seen: ProcessEvidence,
 }
 
 /// Who holds a lock.
@@ -68,7 +68,7 @@ pub enum Holder {
 
 /// What is lost if a lock is taken from somebody who lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stakes {
+pub enum Risk {
     /// What others were told is done.
     Shared,
     /// Nothing: the repository only repeats what the hub has.
@@ -77,18 +77,18 @@ pub enum Stakes {
 
 /// Who holds a lock, by its traces.
 #[must_use]
-pub fn holder(traces: &Traces) -> Holder {
+pub fn holder(traces: &OwnerEvidence) -> Holder {
     match traces.mark {
-        Some(Mark { is_of_this_boot: true, is_kept: Some(true) }) => Holder::Alive,
-        Some(Mark { is_of_this_boot: true, is_kept: Some(false) }) => Holder::Dead,
-        Some(Mark { is_of_this_boot: true, is_kept: None }) => Holder::Unseen { everybody: false },
+        Some(LockMark { is_of_this_boot: true, is_kept: Some(true) }) => Holder::Alive,
+        Some(LockMark { is_of_this_boot: true, is_kept: Some(false) }) => Holder::Dead,
+        Some(LockMark { is_of_this_boot: true, is_kept: None }) => Holder::Unseen { everybody: false },
         // The machine was started since, or another wrote there.
         Some(_) if traces.is_local => Holder::Dead,
         Some(_) => Holder::Unseen { everybody: false },
         None => match traces.seen {
-            Seen::Somebody => Holder::Alive,
+            ProcessEvidence::Somebody => Holder::Alive,
             _ if traces.is_local && traces.is_before_boot => Holder::Dead,
-            seen => Holder::Unseen { everybody: seen == Seen::Nobody && traces.is_local },
+            seen => Holder::Unseen { everybody: seen == ProcessEvidence::Nobody && traces.is_local },
         },
     }
 }
@@ -96,13 +96,13 @@ pub fn holder(traces: &Traces) -> Holder {
 /// For how long a lock must have been the same, while this machine was awake, before it is nobody's.
 /// `None`: never.
 #[must_use]
-pub fn patience(holder: Holder, stakes: Stakes) -> Option<Duration> {
+pub fn patience(holder: Holder, stakes: Risk) -> Option<Duration> {
     match (holder, stakes) {
         (Holder::Alive, _) => None,
         (Holder::Dead, _) => Some(Duration::ZERO),
-        (Holder::Unseen { .. }, Stakes::Copy) => Some(UNSEEN_IN_COPY),
-        (Holder::Unseen { everybody: true }, Stakes::Shared) => Some(UNSEEN_HERE),
-        (Holder::Unseen { everybody: false }, Stakes::Shared) => Some(UNSEEN_ELSEWHERE),
+        (Holder::Unseen { .. }, Risk::Copy) => Some(UNSEEN_IN_COPY),
+        (Holder::Unseen { everybody: true }, Risk::Shared) => Some(UNSEEN_HERE),
+        (Holder::Unseen { everybody: false }, Risk::Shared) => Some(UNSEEN_ELSEWHERE),
     }
 }
 
@@ -110,22 +110,26 @@ pub fn patience(holder: Holder, stakes: Stakes) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const FOREIGN: Traces = Traces { mark: None, is_local: true, is_before_boot: false, seen: Seen::Nobody };
+    const FOREIGN: OwnerEvidence =
+        OwnerEvidence { mark: None, is_local: true, is_before_boot: false, seen: ProcessEvidence::Nobody };
 
     #[test]
     fn a_lock_of_others_is_theirs_while_anybody_can_be_seen_who_may_hold_it() {
         let unseen = |everybody| Holder::Unseen { everybody };
         for (traces, expected) in [
             (FOREIGN, unseen(true)),
-            (Traces { seen: Seen::Somebody, ..FOREIGN }, Holder::Alive),
-            (Traces { seen: Seen::NotAll, ..FOREIGN }, unseen(false)),
+            (OwnerEvidence { seen: ProcessEvidence::Somebody, ..FOREIGN }, Holder::Alive),
+            (OwnerEvidence { seen: ProcessEvidence::NotAll, ..FOREIGN }, unseen(false)),
             // Another host may be at work there.
-            (Traces { is_local: false, ..FOREIGN }, unseen(false)),
-            (Traces { is_local: false, is_before_boot: true, ..FOREIGN }, unseen(false)),
+            (OwnerEvidence { is_local: false, ..FOREIGN }, unseen(false)),
+            (OwnerEvidence { is_local: false, is_before_boot: true, ..FOREIGN }, unseen(false)),
             // No process outlives its machine.
-            (Traces { is_before_boot: true, ..FOREIGN }, Holder::Dead),
-            (Traces { is_before_boot: true, seen: Seen::NotAll, ..FOREIGN }, Holder::Dead),
-            (Traces { is_before_boot: true, seen: Seen::Somebody, ..FOREIGN }, Holder::Alive),
+            (OwnerEvidence { is_before_boot: true, ..FOREIGN }, Holder::Dead),
+            (OwnerEvidence { is_before_boot: true, seen: ProcessEvidence::NotAll, ..FOREIGN }, Holder::Dead),
+            (
+                OwnerEvidence { is_before_boot: true, seen: ProcessEvidence::Somebody, ..FOREIGN },
+                Holder::Alive,
+            ),
         ] {
             assert_eq!(holder(&traces), expected, "{traces:?}");
         }
@@ -145,10 +149,10 @@ mod tests {
             (false, Some(true), false, unseen),
             (false, Some(false), true, Holder::Dead),
         ] {
-            let mark = Some(Mark { is_of_this_boot, is_kept });
+            let mark = Some(LockMark { is_of_this_boot, is_kept });
             // Others at work there have nothing to do with it.
-            for seen in [Seen::Somebody, Seen::Nobody, Seen::NotAll] {
-                let traces = Traces { mark, is_local, seen, ..FOREIGN };
+            for seen in [ProcessEvidence::Somebody, ProcessEvidence::Nobody, ProcessEvidence::NotAll] {
+                let traces = OwnerEvidence { mark, is_local, seen, ..FOREIGN };
                 assert_eq!(holder(&traces), expected, "{traces:?}");
             }
         }
@@ -156,14 +160,14 @@ mod tests {
 
     #[test]
     fn only_who_cannot_be_seen_is_judged_by_time() {
-        for stakes in [Stakes::Shared, Stakes::Copy] {
+        for stakes in [Risk::Shared, Risk::Copy] {
             assert_eq!(patience(Holder::Alive, stakes), None);
             assert_eq!(patience(Holder::Dead, stakes), Some(Duration::ZERO));
         }
         for everybody in [true, false] {
             let patience = |stakes| patience(Holder::Unseen { everybody }, stakes).expect("a time");
-            assert!(patience(Stakes::Shared) >= Duration::from_secs(120), "minutes");
-            assert!(patience(Stakes::Copy) < Duration::from_secs(30), "within one command");
+            assert!(patience(Risk::Shared) >= Duration::from_secs(120), "minutes");
+            assert!(patience(Risk::Copy) < Duration::from_secs(30), "within one command");
         }
         assert!(UNSEEN_ELSEWHERE > UNSEEN_HERE);
     }

@@ -91,7 +91,7 @@ pub enum Expected {
 
 /// A lock that another holds, at the time `at`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Held {
+pub struct HeldLockFacts {
     /// Its name.
     pub lock: String,
     /// The server that holds it.
@@ -110,7 +110,7 @@ pub struct Held {
     pub at: Timestamp,
 }
 
-impl Held {
+impl HeldLockFacts {
     /// For people: who holds it, and since when.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -225,8 +225,8 @@ pub enum Refusal {
         at: Timestamp,
         by: Option<String>,
     },
-    LockHeld(Box<Held>),
-    LockNotWatched(Box<Held>),
+    LockHeld(Box<HeldLockFacts>),
+    LockNotWatched(Box<HeldLockFacts>),
     TokenExhausted {
         kind: Kind,
         id: String,
@@ -328,7 +328,7 @@ pub enum Refusal {
     HubInUse {
         holds: Vec<Holding>,
     },
-    RecordUnusable(Box<Unusable>),
+    RecordUnusable(Box<UnusableRecord>),
     AssignmentUnusable {
         lock: String,
         holder: String,
@@ -435,7 +435,7 @@ pub struct Pausing {
 
 /// A record that is needed and no good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unusable {
+pub struct UnusableRecord {
     /// What was not done.
     pub action: Action,
     /// With what.
@@ -551,7 +551,7 @@ impl Refusal {
 }
 
 /// What makes the words of a refusal: those who speak to people hand it down.
-pub type Words = fn(&Refusal) -> String;
+pub type RefusalWords = fn(&Refusal) -> String;
 
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {

@@ -267,7 +267,7 @@ pub fn whole_characters(json: &str) -> Option<String> {
         let (before, escape) = rest.split_at(at);
         out.push_str(before);
         let length = match (surrogate(escape), escape.get(ESCAPE_LENGTH..).and_then(surrogate)) {
-            (Some(Half::First), Some(Half::Second)) => 2 * ESCAPE_LENGTH,
+            (Some(Surrogate::First), Some(Surrogate::Second)) => 2 * ESCAPE_LENGTH,
             (Some(_), _) => {
                 is_whole = false;
                 out.push_str("\\ufffd");
@@ -310,16 +310,16 @@ pub fn without_foreign(json: &str) -> String {
 
 /// A half of a character that UTF-16 spells in two.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
+enum Surrogate {
     First,
     Second,
 }
 
-fn surrogate(escape: &str) -> Option<Half> {
+fn surrogate(escape: &str) -> Option<Surrogate> {
     let digits = escape.strip_prefix("\\u")?.get(..4)?;
     match u16::from_str_radix(digits, 16).ok()? {
-        0xd800..=0xdbff => Some(Half::First),
-        0xdc00..=0xdfff => Some(Half::Second),
+        0xd800..=0xdbff => Some(Surrogate::First),
+        0xdc00..=0xdfff => Some(Surrogate::Second),
         _ => None,
     }
 }

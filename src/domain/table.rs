@@ -15,7 +15,7 @@ mod reading;
 mod versions;
 mod written;
 
-pub use broken::{Broken, Fault, MEND, MEND_TOKEN, Trouble, place, record_named};
+pub use broken::{BrokenRecord, Fault, MEND, MEND_TOKEN, RecordTrouble, place, record_named};
 use reading::{Reading, read_row};
 pub(super) use reading::{members, row_is_too_deep};
 pub use versions::Versions;
@@ -91,7 +91,7 @@ const ROW_SIGNS_MAX: usize = ROW_INDENT + 4;
 const BRACKETS_AROUND: usize = 2;
 
 /// Records that stand one after the other in a table.
-pub type Stretch<'a, T> = &'a [Arc<Record<T>>];
+pub type RecordRun<'a, T> = &'a [Arc<Record<T>>];
 
 /// All records of one document, in their order.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ pub struct Table<T> {
     /// Shared with other versions of the same table, which differ in few of them.
     rows: Vec<Arc<Record<T>>>,
     /// What stands between them and cannot be read.
-    broken: Vec<Broken>,
+    broken: Vec<BrokenRecord>,
     /// Names that are spelled otherwise than we would, in a table by name.
     spellings: Vec<(String, String)>,
     /// Whether the document held bytes that are no text, for which signs stand here.
@@ -234,7 +234,7 @@ impl<T: Row> Table<T> {
     /// without the records that are the same at the beginning and at the end. The first number is
     /// where the stretch begins.
     #[must_use]
-    pub fn differing<'a>(&'a self, later: &'a Self) -> (usize, Stretch<'a, T>, Stretch<'a, T>) {
+    pub fn differing<'a>(&'a self, later: &'a Self) -> (usize, RecordRun<'a, T>, RecordRun<'a, T>) {
         let same = |(a, b): &(&Arc<Record<T>>, &Arc<Record<T>>)| {
             Arc::ptr_eq(a, b) || is_same_row(a.as_ref(), b.as_ref())
         };
@@ -585,7 +585,7 @@ mod tests {
         let twice = r#"{"locks": {"x": {"locked_by": null}, "y": {}, "x": {"locked_by": "build2"}}}"#;
         let table = Table::<Lock>::read(Lock::PATH, twice.as_bytes()).expect("reads");
         assert_eq!(table.rows().map(|lock| lock.name.as_str()).collect::<Vec<_>>(), ["y"]);
-        let troubles: Vec<String> = table.troubles().iter().map(Trouble::describe).collect();
+        let troubles: Vec<String> = table.troubles().iter().map(RecordTrouble::describe).collect();
         let told = "record locks.x (`x`) of coordination/locks.json: its name stands there twice";
         assert_eq!(troubles, [told, told]);
         let lists = br#"{"things": [], "things": [{"id": "a"}]}"#;

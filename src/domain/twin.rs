@@ -15,7 +15,7 @@ const TOLD_INTERVALS: u32 = 10;
 
 /// Where a beat was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Origin {
+pub struct HeartbeatOrigin {
     /// The machine's own name.
     #[serde(default, deserialize_with = "lenient::plain_text")]
     pub host: String,
@@ -32,10 +32,10 @@ pub struct Origin {
 pub struct Origins {
     /// The last beat.
     #[serde(default, deserialize_with = "lenient::object")]
-    pub last: Option<Origin>,
+    pub last: Option<HeartbeatOrigin>,
     /// The beats before it came from elsewhere.
     #[serde(default, deserialize_with = "lenient::object", skip_serializing_if = "Option::is_none")]
-    pub before: Option<Origin>,
+    pub before: Option<HeartbeatOrigin>,
     /// When it was seen last that another machine beats too.
     #[serde(default, deserialize_with = "lenient::timestamp", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -44,7 +44,7 @@ pub struct Origins {
 
 impl Origins {
     /// Notes that a beat came from `here`.
-    pub fn note(&mut self, here: &Origin, interval: Duration, now: Timestamp) {
+    pub fn note(&mut self, here: &HeartbeatOrigin, interval: Duration, now: Timestamp) {
         let Some(last) = &self.last else {
             self.last = Some(here.clone());
             return;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn two_machines_are_told_apart_from_one_that_boots() {
-        let at = |host: &str, machine: &str, boot: &str| Origin {
+        let at = |host: &str, machine: &str, boot: &str| HeartbeatOrigin {
             host: host.to_owned(),
             machine: Some(machine.to_owned()),
             boot: Some(boot.to_owned()),

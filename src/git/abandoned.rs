@@ -8,11 +8,11 @@
 
 use super::ref_lock;
 use super::ref_lock::lock_of;
-use crate::domain::ref_lock::{Holder, Seen, Stakes, Traces, holder, patience};
+use crate::domain::ref_lock::{Holder, OwnerEvidence, ProcessEvidence, Risk, holder, patience};
 use crate::domain::time::show_span;
-use crate::ledger::Held;
+use crate::ledger::HeldRefLock;
 use crate::machine::file_lock::FileLock;
-use crate::machine::folder::{self, Found};
+use crate::machine::folder::{self, DirectoryEntry};
 use crate::machine::{Deadline, Machine, asked, clock, disk, files, notice, open_files, random};
 use git2::Repository;
 use serde::{Deserialize, Serialize};
@@ -47,16 +47,16 @@ const REMOVER: &str = "remover";
 
 /// The lock files of the refs that tell what the hub has, and that of the packed refs.
 pub(super) fn locks_of_tracking_refs(repository: &Repository) -> Vec<PathBuf> {
-    let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
+    let is_lock = |found: &DirectoryEntry| !found.is_folder && found.name().ends_with(".lock");
     let found = folder::find(&repository.commondir().join("refs/remotes/origin"), DEPTH_MAX, &is_lock);
     found.into_iter().map(|lock| lock.path).chain([lock_of(repository, "packed-refs")]).collect()
 }
 
 /// What is lost if a lock is taken from its owner by mistake: nothing where it is that of a ref which
 /// only notes what the hub has, or of any ref of a copy that can be made anew.
-fn stakes(repository: &Repository, lock: &Path, is_copy: bool) -> Stakes {
+fn stakes(repository: &Repository, lock: &Path, is_copy: bool) -> Risk {
     let notes = ["refs/remotes", "refs/muster"].map(|folder| repository.commondir().join(folder));
-    if is_copy || notes.iter().any(|folder| lock.starts_with(folder)) { Stakes::Copy } else { Stakes::Shared }
+    if is_copy || notes.iter().any(|folder| lock.starts_with(folder)) { Risk::Copy } else { Risk::Shared }
 }
 
 /// What tells a file from another that took its name later.
@@ -74,7 +74,7 @@ fn identity(path: &Path) -> Option<Identity> {
 
 /// A lock that was seen, and when on the clock that stands still while the machine sleeps.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Watched {
+struct WatchedLockFile {
     identity: Identity,
     /// Below zero only where a test says so.
     awake_millis: i64,
@@ -82,7 +82,7 @@ struct Watched {
 
 /// Since when locks of a repository are watched, by the commands of one boot of this machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Watch(BTreeMap<String, Watched>);
+struct Watch(BTreeMap<String, WatchedLockFile>);
 
 fn watch_file(repository: &Repository) -> PathBuf {
     // Those of another machine have another clock.
@@ -103,7 +103,7 @@ fn unchanged(repository: &Repository, lock: &Path, identity: Identity) -> Durati
         }
         _ => {
             watch.0.retain(|lock, _| Path::new(lock).exists());
-            watch.0.insert(name, Watched { identity, awake_millis: now });
+            watch.0.insert(name, WatchedLockFile { identity, awake_millis: now });
             // Without it the watching begins again with the next command.
             drop(files::remember(&file, &watch));
             Duration::ZERO
@@ -112,7 +112,7 @@ fn unchanged(repository: &Repository, lock: &Path, identity: Identity) -> Durati
 }
 
 /// What is known of a lock.
-struct Known {
+struct LockFileFacts {
     holder: Holder,
     /// Who holds it, for people.
     told: String,
@@ -120,18 +120,18 @@ struct Known {
     mark: Option<PathBuf>,
 }
 
-fn look(repository: &Repository, lock: &Path, before: Identity) -> Known {
+fn look(repository: &Repository, lock: &Path, before: Identity) -> LockFileFacts {
     let folder = repository.commondir();
     let is_local = disk::under(folder).is_ok_and(|disk| disk.far.is_none());
     let owner = ref_lock::owner(repository, lock, is_local);
     let (seen, user) = match &owner {
-        Some(_) => (Seen::Nobody, None),
+        Some(_) => (ProcessEvidence::Nobody, None),
         None => open_files::users(lock, folder),
     };
     let started = clock::wall()
         .unix_seconds()
         .saturating_sub(i64::try_from(clock::since_boot().as_secs()).unwrap_or(0));
-    let traces = Traces {
+    let traces = OwnerEvidence {
         mark: owner.as_ref().map(|owner| owner.mark),
         is_local,
         is_before_boot: before.changed.saturating_add(BOOT_MARGIN_SECONDS) < started,
@@ -139,21 +139,21 @@ fn look(repository: &Repository, lock: &Path, before: Identity) -> Known {
     };
     let unseen = match (is_local, seen) {
         (false, _) => "a process of another host may hold it",
-        (true, Seen::NotAll) => "a process that cannot be seen from here may hold it",
+        (true, ProcessEvidence::NotAll) => "a process that cannot be seen from here may hold it",
         _ => "no process is seen that holds it",
     };
     let mark = owner.as_ref().map(|owner| owner.path.clone());
     let told = owner.map(|owner| owner.told).or(user).map(|who| format!("held by {who}"));
-    Known { holder: holder(&traces), told: told.unwrap_or_else(|| unseen.to_owned()), mark }
+    LockFileFacts { holder: holder(&traces), told: told.unwrap_or_else(|| unseen.to_owned()), mark }
 }
 
 /// What became of waiting for locks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Waited {
+pub(super) enum WaitResult {
     /// Each is gone, or another than it was.
     Over,
     /// One is still there.
-    Stands(Held),
+    Stands(HeldRefLock),
 }
 
 /// Waits until each of `locks` is gone or another file than now. One that is nobody's is removed. Gives
@@ -163,7 +163,7 @@ pub(super) fn outwait(
     locks: &[PathBuf],
     is_copy: bool,
     deadline: &Deadline,
-) -> Waited {
+) -> WaitResult {
     let mut seen: Vec<_> = locks.iter().filter_map(|lock| Some((lock, identity(lock)?))).collect();
     let notice = Machine::real().deadline(NOTICE_AFTER);
     let (mut judged, mut is_told, mut standing) = (Machine::real().deadline(Duration::ZERO), false, None);
@@ -179,9 +179,9 @@ pub(super) fn outwait(
             });
             judged = Machine::real().deadline(JUDGE_PAUSE);
         }
-        let Some(held) = standing.as_ref().filter(|_| !seen.is_empty()) else { return Waited::Over };
+        let Some(held) = standing.as_ref().filter(|_| !seen.is_empty()) else { return WaitResult::Over };
         if deadline.passed() || asked::cuts_short() {
-            return Waited::Stands(held.clone());
+            return WaitResult::Stands(held.clone());
         }
         if notice.passed() && !is_told {
             notice::tell(&format!("waiting for the lock {held}"));
@@ -192,7 +192,7 @@ pub(super) fn outwait(
 }
 
 /// Removes a lock if it is nobody's; in words what it is otherwise.
-fn judge(repository: &Repository, lock: &Path, before: Identity, is_copy: bool) -> Option<Held> {
+fn judge(repository: &Repository, lock: &Path, before: Identity, is_copy: bool) -> Option<HeldRefLock> {
     let known = look(repository, lock, before);
     let patience = patience(known.holder, stakes(repository, lock, is_copy));
     let unchanged = match known.holder {
@@ -213,7 +213,7 @@ fn judge(repository: &Repository, lock: &Path, before: Identity, is_copy: bool) 
         }
         _ => String::new(),
     };
-    Some(Held { lock: lock.to_string_lossy().into_owned(), told: format!("{}{after}", known.told) })
+    Some(HeldRefLock { lock: lock.to_string_lossy().into_owned(), told: format!("{}{after}", known.told) })
 }
 
 /// Removes a lock unless it is another by now. Two that do this at once do not remove each other's new lock.
@@ -280,17 +280,17 @@ mod tests {
         files::write(&lock, "").expect("writes");
         let locks = [lock.clone()];
         let wait = || outwait(&repository, &locks, false, &soon());
-        let Waited::Stands(held) = wait() else { panic!("it is removed at once") };
+        let WaitResult::Stands(held) = wait() else { panic!("it is removed at once") };
         assert_eq!(held.lock, lock);
         assert!(held.told.contains("is removed when it has not changed for"), "{held}");
         watched_earlier(&repository, UNSEEN_IN_COPY * 4);
-        assert!(matches!(wait(), Waited::Stands(_)));
+        assert!(matches!(wait(), WaitResult::Stands(_)));
         // Another file of the name is watched anew.
         fs::remove_file(&lock).expect("is there");
         files::write(&lock, "").expect("writes");
-        assert!(matches!(wait(), Waited::Stands(_)));
+        assert!(matches!(wait(), WaitResult::Stands(_)));
         watched_earlier(&repository, UNSEEN_ELSEWHERE);
-        assert_eq!(wait(), Waited::Over);
+        assert_eq!(wait(), WaitResult::Over);
         assert!(!lock.exists());
     }
 
@@ -307,7 +307,7 @@ mod tests {
             .expect("sleep");
         let waited = outwait(&repository, std::slice::from_ref(&lock), true, &soon());
         holder.kill().and_then(|()| holder.wait().map(drop)).expect("ends");
-        let Waited::Stands(held) = waited else { panic!("removed") };
+        let WaitResult::Stands(held) = waited else { panic!("removed") };
         assert!(held.told.starts_with("held by `sleep`, process"), "{held}");
     }
 
@@ -333,7 +333,7 @@ mod tests {
             let over = outwait(&repository, std::slice::from_ref(&dead), true, &long());
             // Before anything is judged: a test that fails ends as well.
             done.store(true, std::sync::atomic::Ordering::SeqCst);
-            (waited, stays, over == Waited::Over && !dead.exists())
+            (waited, stays, over == WaitResult::Over && !dead.exists())
         });
         assert!(waited < UNSEEN_IN_COPY, "{waited:?}");
         assert!(stays && goes && alive.exists(), "{stays} {goes}");
@@ -356,14 +356,14 @@ mod tests {
     fn what_is_lost_with_a_lock_depends_on_what_it_locks() {
         let (_folder, repository) = repository();
         for (reference, is_copy, expected) in [
-            ("refs/heads/main", false, Stakes::Shared),
-            ("packed-refs", false, Stakes::Shared),
-            ("HEAD", false, Stakes::Shared),
-            ("config", false, Stakes::Shared),
-            ("refs/remotes/origin/main", false, Stakes::Copy),
-            ("refs/muster/seen/main", false, Stakes::Copy),
-            ("refs/heads/main", true, Stakes::Copy),
-            ("packed-refs", true, Stakes::Copy),
+            ("refs/heads/main", false, Risk::Shared),
+            ("packed-refs", false, Risk::Shared),
+            ("HEAD", false, Risk::Shared),
+            ("config", false, Risk::Shared),
+            ("refs/remotes/origin/main", false, Risk::Copy),
+            ("refs/muster/seen/main", false, Risk::Copy),
+            ("refs/heads/main", true, Risk::Copy),
+            ("packed-refs", true, Risk::Copy),
         ] {
             assert_eq!(
                 stakes(&repository, &lock_of(&repository, reference), is_copy),

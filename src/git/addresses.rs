@@ -81,7 +81,7 @@ impl Location {
     /// alone: two that are one in a way that only the other machine knows count as two.
     #[must_use]
     pub fn is_place_of(&self, other: &Self) -> bool {
-        Place::of(self).is(&Place::of(other))
+        Lead::of(self).is(&Lead::of(other))
     }
 
     /// What git is asked for, and our copy kept under: one for all spellings of a path.
@@ -113,13 +113,13 @@ const SAME_HOSTS: &[(&str, &str)] = &[
 
 /// Which repository an address leads to.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Lead {
     Here(PathBuf),
-    There(Far),
+    There(RemoteAddress),
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Far {
+struct RemoteAddress {
     scheme: String,
     host: String,
     port: Option<u16>,
@@ -136,7 +136,7 @@ enum Start {
     Served,
 }
 
-impl Place {
+impl Lead {
     fn of(location: &Location) -> Self {
         let url = match location {
             Location::Path(path) if path.exists() => return Self::Here(real(path)),
@@ -171,7 +171,7 @@ impl Place {
             "ssh" => Start::Root,
             _ => Start::Served,
         };
-        Self::There(Far {
+        Self::There(RemoteAddress {
             // What ssh's own configuration says of a port is not known here.
             port: port.or(match scheme {
                 "https" => Some(443),

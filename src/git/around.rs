@@ -25,7 +25,7 @@ const BRANCHES_MAX: usize = 200;
 
 /// What the repository around a folder is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Around {
+pub enum CloneAround {
     /// There is none, or one that has nothing to do with a hub.
     Nothing,
     /// A clone of a hub.
@@ -37,7 +37,7 @@ pub enum Around {
         /// Where it is.
         top: PathBuf,
         /// What leaves it open, and the places it may stand for.
-        why: Unclear,
+        why: Ambiguity,
     },
     /// It looks like a clone of a hub and is not marked as one.
     Alike(Alike),
@@ -54,7 +54,7 @@ pub enum Around {
 
 /// What leaves open which hub a repository stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unclear {
+pub enum Ambiguity {
     /// It is read from one place and pushed to another.
     TwoPlaces {
         /// The remote.
@@ -116,25 +116,25 @@ const SAID_BY_HEAD: &str = "the hub's HEAD";
 
 /// The repository around `folder`.
 #[must_use]
-pub fn around(folder: &Path) -> Around {
+pub fn around(folder: &Path) -> CloneAround {
     let nearest = nearest(folder);
     if let Some(named) = environment::variable("GIT_DIR").map(|named| folder.join(named))
         && !nearest.as_ref().is_some_and(|nearest| nearest.is_at(&named))
         && let Some(top) = of_a_hub(&named)
     {
-        return Around::Unclear { top, why: Unclear::NamedByGitDir };
+        return CloneAround::Unclear { top, why: Ambiguity::NamedByGitDir };
     }
     match nearest {
-        None => Around::Nothing,
-        Some(Nearest::Clone(top)) => clone(top),
-        Some(Nearest::Bare(folder)) => bare(folder),
+        None => CloneAround::Nothing,
+        Some(NearestRepository::Clone(top)) => clone(top),
+        Some(NearestRepository::Bare(folder)) => bare(folder),
     }
 }
 
-fn clone(top: PathBuf) -> Around {
+fn clone(top: PathBuf) -> CloneAround {
     match permitted::open(&top) {
         Ok(repository) if repository.head().is_err_and(|error| is_broken(&error)) => {
-            Around::Unusable { top, why: "its HEAD cannot be read".to_owned(), is_of_other: false }
+            CloneAround::Unusable { top, why: "its HEAD cannot be read".to_owned(), is_of_other: false }
         }
         Ok(repository) => match judge(&repository, &top) {
             Some(told) => told,
@@ -146,9 +146,9 @@ fn clone(top: PathBuf) -> Around {
 
 /// What contradicted itself, looked at with fresh eyes: git may be packing the refs, or another process be
 /// bringing the clone up to date.
-fn again(top: &Path) -> Around {
+fn again(top: &Path) -> CloneAround {
     let look = || judge(&permitted::open(top).ok()?, top);
-    (1..LOOKS_MAX).find_map(|_| look()).unwrap_or_else(|| Around::Unusable {
+    (1..LOOKS_MAX).find_map(|_| look()).unwrap_or_else(|| CloneAround::Unusable {
         why: "what it tells of its hub changes while it is read".to_owned(),
         top: top.to_owned(),
         is_of_other: false,
@@ -157,19 +157,19 @@ fn again(top: &Path) -> Around {
 
 /// A bare repository, when what its HEAD names is marked or in use: a hub, or a clone of one if it came
 /// from somewhere.
-fn bare(folder: PathBuf) -> Around {
+fn bare(folder: PathBuf) -> CloneAround {
     if of_a_hub(&folder).is_none() {
-        return Around::Nothing;
+        return CloneAround::Nothing;
     }
-    let Ok(repository) = permitted::open(&folder) else { return Around::Nothing };
+    let Ok(repository) = permitted::open(&folder) else { return CloneAround::Nothing };
     // What lies in a work tree may have come with it, and its hooks would run.
     let within = folder.ancestors().skip(1).find(|above| above.join(".git").exists()).map(Path::to_owned);
     if let Some(within) = within {
-        return Around::Unclear { top: folder, why: Unclear::BareWithin(within) };
+        return CloneAround::Unclear { top: folder, why: Ambiguity::BareWithin(within) };
     }
     // Other remotes are where a hub is pushed to.
     let origin = Addresses::of(&repository, "origin").map(|addresses| addresses.read);
-    Around::Itself(folder, origin)
+    CloneAround::Itself(folder, origin)
 }
 
 /// The place of the repository at `folder`, if what is checked out in it is a hub's.
@@ -186,14 +186,14 @@ fn is_broken(error: &git2::Error) -> bool {
 }
 
 /// What git would take for the repository.
-enum Nearest {
+enum NearestRepository {
     /// The top of a work tree.
     Clone(PathBuf),
     /// A bare repository.
     Bare(PathBuf),
 }
 
-impl Nearest {
+impl NearestRepository {
     /// Whether `directory` is where its objects and refs lie, or lies a work tree of it.
     fn is_at(&self, directory: &Path) -> bool {
         let (Self::Clone(here) | Self::Bare(here)) = self;
@@ -204,15 +204,15 @@ impl Nearest {
 }
 
 /// The nearest folder with a `.git`, or the bare repository that comes before it.
-fn nearest(folder: &Path) -> Option<Nearest> {
+fn nearest(folder: &Path) -> Option<NearestRepository> {
     let ceilings = environment::variable("GIT_CEILING_DIRECTORIES").unwrap_or_default();
     for at in folder.ancestors() {
         if at.join(".git").exists() {
-            return Some(Nearest::Clone(at.to_owned()));
+            return Some(NearestRepository::Clone(at.to_owned()));
         }
         let is_bare = ["HEAD", "objects", "refs"].iter().all(|name| at.join(name).exists());
         if is_bare && at.file_name().is_none_or(|name| name != ".git") {
-            return Some(Nearest::Bare(at.to_owned()));
+            return Some(NearestRepository::Bare(at.to_owned()));
         }
         if at.parent().is_some_and(|above| ceilings.split(':').any(|one| Path::new(one) == above)) {
             return None;
@@ -222,10 +222,10 @@ fn nearest(folder: &Path) -> Option<Nearest> {
 }
 
 /// A repository that libgit2 cannot open: git is asked whether it matters.
-fn without_us(top: PathBuf, why: &str) -> Around {
+fn without_us(top: PathBuf, why: &str) -> CloneAround {
     let remotes = permitted::git_says(&top, &["config", "--get-regexp", r"^remote\..*\.url$"]);
     if permitted::git_says(&top, &["rev-parse", "--git-dir"]).is_err() {
-        return Around::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
+        return CloneAround::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
     }
     let holds = |revision: &str| {
         let told = permitted::git_says(&top, &["ls-tree", "--name-only", revision, "coordination/"]);
@@ -234,15 +234,15 @@ fn without_us(top: PathBuf, why: &str) -> Around {
     let branches = ["for-each-ref", "--count=200", "--format=%(refname)", "refs/heads", "refs/remotes"];
     let branches = permitted::git_says(&top, &branches).unwrap_or_default();
     if holds("HEAD") || branches.lines().any(holds) {
-        return Around::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
+        return CloneAround::Unusable { top, why: why.to_owned(), is_of_other: is_about_owner(why) };
     }
     let remotes = remotes.unwrap_or_default();
     let remotes = remotes.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| url.to_owned());
-    Around::Alike(Alike { top, remotes: remotes.collect(), why: None, marked: None })
+    CloneAround::Alike(Alike { top, remotes: remotes.collect(), why: None, marked: None })
 }
 
 /// `None` when one look tells what the next denies.
-fn judge(repository: &Repository, top: &Path) -> Option<Around> {
+fn judge(repository: &Repository, top: &Path) -> Option<CloneAround> {
     let top = top.to_owned();
     let names = remotes(repository);
     let ours = names.iter().find(|name| *name == "origin");
@@ -254,12 +254,12 @@ fn judge(repository: &Repository, top: &Path) -> Option<Around> {
     }
     // Under another name than git gives it, it is the only remote, or it alone is told to be a hub.
     let candidates: Vec<&String> = ours.map_or_else(|| names.iter().collect(), |ours| vec![ours]);
-    let mut hubs: Vec<Said<'_>> = Vec::new();
+    let mut hubs: Vec<NamedRemote<'_>> = Vec::new();
     for remote in candidates {
         if let Some(branch) = said_branch(repository, remote)
             && let Some(addresses) = Addresses::of(repository, remote)
         {
-            hubs.push(Said { remote, branch, addresses });
+            hubs.push(NamedRemote { remote, branch, addresses });
         }
     }
     Some(match hubs.as_slice() {
@@ -269,27 +269,30 @@ fn judge(repository: &Repository, top: &Path) -> Option<Around> {
             let remotes = names.iter().filter_map(address).collect();
             let (why, marked) = likeness(repository);
             match (&marked, home_here(repository, "origin")) {
-                (Some(marked), None) => Around::Unclear { top, why: Unclear::NoHead(marked.clone()) },
+                (Some(marked), None) => CloneAround::Unclear { top, why: Ambiguity::NoHead(marked.clone()) },
                 // That branch was looked at, and was not there or not marked.
                 (Some(marked), Some(home)) if *marked == home => return None,
-                _ => Around::Alike(Alike { top, remotes, why, marked }),
+                _ => CloneAround::Alike(Alike { top, remotes, why, marked }),
             }
         }
         [_, _, ..] => {
             let names = hubs.iter().map(|said| said.remote.to_owned()).collect();
-            Around::Unclear { top, why: Unclear::Remotes(names) }
+            CloneAround::Unclear { top, why: Ambiguity::Remotes(names) }
         }
         [said] => {
             let (remote, read) = (said.remote.to_owned(), said.addresses.read.clone());
             if let Some(pushed) = said.addresses.elsewhere().map(str::to_owned) {
-                return Some(Around::Unclear { top, why: Unclear::TwoPlaces { remote, read, pushed } });
+                return Some(CloneAround::Unclear {
+                    top,
+                    why: Ambiguity::TwoPlaces { remote, read, pushed },
+                });
             }
             if let Some((branch, SAID_BY_MARKER)) = &said.branch
                 && let Some(other) = led_on(repository, said.remote, branch)
             {
-                return Some(Around::Unclear { top, why: Unclear::Branches(branch.clone(), other) });
+                return Some(CloneAround::Unclear { top, why: Ambiguity::Branches(branch.clone(), other) });
             }
-            Around::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
+            CloneAround::Hub(HubClone { top, remote, origin: read, branch: said.branch.clone() })
         }
     })
 }
@@ -301,15 +304,15 @@ fn is_of_a_hub(repository: &Repository) -> bool {
 }
 
 /// A clone of a hub without a remote: its configuration was lost, or only git knows that it cannot read it.
-fn without_remote(top: PathBuf) -> Around {
+fn without_remote(top: PathBuf) -> CloneAround {
     match permitted::git_says(&top, &["rev-parse", "--git-dir"]) {
-        Ok(_) => Around::Unclear { top, why: Unclear::NoRemote },
-        Err(why) => Around::Unusable { is_of_other: is_about_owner(&why), top, why },
+        Ok(_) => CloneAround::Unclear { top, why: Ambiguity::NoRemote },
+        Err(why) => CloneAround::Unusable { is_of_other: is_about_owner(&why), top, why },
     }
 }
 
 /// A remote that is a hub.
-struct Said<'a> {
+struct NamedRemote<'a> {
     remote: &'a str,
     branch: Option<(String, &'static str)>,
     addresses: Addresses,
@@ -321,16 +324,16 @@ fn remotes(repository: &Repository) -> Vec<String> {
 }
 
 /// A repository whose objects cannot be read: what is checked out still tells of a marker.
-fn damaged(top: PathBuf, origin: Option<String>) -> Around {
+fn damaged(top: PathBuf, origin: Option<String>) -> CloneAround {
     let text = files::read(&top.join(Marker::PATH)).ok().flatten();
     let marker = text.map(|text| serde_json::from_str::<Marker>(&text).unwrap_or_default());
     match (origin, marker) {
         (Some(origin), Some(marker)) => {
             let branch = marker.branch.filter(|branch| check_branch(branch).is_ok());
             let branch = branch.map(|branch| (branch, SAID_BY_MARKER));
-            Around::Hub(HubClone { top, remote: "origin".to_owned(), origin, branch })
+            CloneAround::Hub(HubClone { top, remote: "origin".to_owned(), origin, branch })
         }
-        _ => Around::Unusable {
+        _ => CloneAround::Unusable {
             top,
             why: "objects of what is checked out are missing or damaged".to_owned(),
             is_of_other: false,

@@ -6,7 +6,7 @@ use super::classify::{FetchVerdict, is_about_ref, is_about_rights};
 use super::marks;
 use super::objects::Objects;
 use super::refs::tracking;
-use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
 use crate::ledger::{Cause, Reason};
 use crate::machine::{Deadline, Machine};
@@ -18,7 +18,7 @@ use std::path::Path;
 pub(super) const ROUNDS_MAX: u32 = 8;
 
 /// The refs that are known to be bad, by their branch.
-pub(super) type Bad = BTreeMap<String, Flaw>;
+pub(super) type BadRefs = BTreeMap<String, BranchFault>;
 
 /// How many fetches are spent on telling which branches lack an object, if there is time for as many.
 const HALVINGS_MAX: u32 = 200;
@@ -28,22 +28,22 @@ const TIME_SHARE: u32 = 3;
 
 /// What a fetch of some branches tells of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum FetchedRefs {
     /// They come.
     Comes,
     /// The hub has lost an object that one of them needs, or cannot read it, which is the flaw of that one.
-    Lacks(Flaw),
+    Lacks(BranchFault),
     /// Nothing, as the time is over, the hub does not answer or something else went wrong.
     Nothing,
 }
 
-impl Told {
+impl FetchedRefs {
     /// What a fetch of some branches came to.
     pub(super) fn by(verdict: &FetchVerdict) -> Self {
         match verdict {
             // What may not be read is not lost, and must not be removed.
-            FetchVerdict::HubDamaged(why, _) if is_about_rights(why) => Self::Lacks(Flaw::Forbidden),
-            FetchVerdict::HubDamaged(..) => Self::Lacks(Flaw::Incomplete),
+            FetchVerdict::HubDamaged(why, _) if is_about_rights(why) => Self::Lacks(BranchFault::Forbidden),
+            FetchVerdict::HubDamaged(..) => Self::Lacks(BranchFault::Incomplete),
             FetchVerdict::Fetched | FetchVerdict::MissingBranch => Self::Comes,
             _ => Self::Nothing,
         }
@@ -75,17 +75,17 @@ pub(super) fn incomplete<E>(
     specs: &[String],
     before: &mut Before<'_>,
     list: impl FnOnce() -> Result<String, E>,
-    mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
-) -> Result<Bad, E> {
+    mut fetch: impl FnMut(&[String]) -> Result<FetchedRefs, E>,
+) -> Result<BadRefs, E> {
     let (beats, others): (Vec<String>, Vec<String>) =
         patterns(specs).partition(|name| name.starts_with(HEARTBEAT_BRANCH_PREFIX));
     let others: Vec<String> = others.iter().map(|name| tracking(name)).collect();
     if beats.is_empty() {
-        return Ok(Bad::new());
+        return Ok(BadRefs::new());
     }
-    let others = if others.is_empty() { Told::Comes } else { fetch(&others)? };
-    if matches!(others, Told::Lacks(_)) {
-        return Ok(Bad::new());
+    let others = if others.is_empty() { FetchedRefs::Comes } else { fetch(&others)? };
+    if matches!(others, FetchedRefs::Lacks(_)) {
+        return Ok(BadRefs::new());
     }
     let left_out: HashSet<&str> = specs.iter().filter_map(|spec| spec.strip_prefix("^refs/heads/")).collect();
     let fits = |name: &str| {
@@ -107,14 +107,14 @@ pub(super) fn incomplete<E>(
     let mut groups: VecDeque<Vec<String>> = [named, rest].into_iter().chain(known).collect();
     groups.retain(|group| !group.is_empty());
     // What came until now leaves nothing else that could lack it.
-    if let ([group], Told::Comes) = (groups.make_contiguous(), others)
+    if let ([group], FetchedRefs::Comes) = (groups.make_contiguous(), others)
         && group.len() > 1
     {
         let rest = group.split_off(group.len() / 2);
         groups.push_back(rest);
     }
     let (found, left) = by_halves(groups, |branches| match others {
-        Told::Nothing => Ok(Told::Nothing),
+        FetchedRefs::Nothing => Ok(FetchedRefs::Nothing),
         _ => fetch(&branches.iter().map(|branch| tracking(branch)).collect::<Vec<_>>()),
     })?;
     // What nobody asked for is as it was.
@@ -145,33 +145,33 @@ pub(super) fn is_named(specs: &[String], branch: &str) -> bool {
 /// told apart in time that is said. With the groups that are left to look at, those first that were not.
 pub(super) fn by_halves<E>(
     mut groups: VecDeque<Vec<String>>,
-    mut fetch: impl FnMut(&[String]) -> Result<Told, E>,
-) -> Result<(Bad, Groups), E> {
-    let (mut found, mut untold) = (Bad::new(), Groups::new());
+    mut fetch: impl FnMut(&[String]) -> Result<FetchedRefs, E>,
+) -> Result<(BadRefs, Groups), E> {
+    let (mut found, mut untold) = (BadRefs::new(), Groups::new());
     let mut fetches = 0..HALVINGS_MAX;
     let mut is_over = false;
     while let Some(mut group) = groups.pop_front() {
         let told = match fetches.next().filter(|_| !is_over) {
             Some(_) => fetch(&group)?,
-            None => Told::Nothing,
+            None => FetchedRefs::Nothing,
         };
         match told {
-            Told::Comes => {}
-            Told::Nothing => {
+            FetchedRefs::Comes => {}
+            FetchedRefs::Nothing => {
                 is_over = true;
                 untold.push(group);
             }
-            Told::Lacks(flaw) if group.len() == 1 => {
+            FetchedRefs::Lacks(flaw) if group.len() == 1 => {
                 found.extend(group.into_iter().map(|branch| (branch, flaw)));
             }
-            Told::Lacks(_) => {
+            FetchedRefs::Lacks(_) => {
                 let rest = group.split_off(group.len() / 2);
                 groups.extend([group, rest]);
             }
         }
     }
     let alone: Groups = found.keys().map(|branch| vec![branch.clone()]).collect();
-    found.extend(untold.iter().flatten().map(|branch| (branch.clone(), Flaw::Untold)));
+    found.extend(untold.iter().flatten().map(|branch| (branch.clone(), BranchFault::Untold)));
     Ok((found, [untold, alone].concat()))
 }
 
@@ -186,41 +186,42 @@ pub(super) const WHOLE_NAMES: [&str; 2] = ["-c", "protocol.version=0"];
 
 /// The bad branches in what `git ls-remote` printed, where git named `why` a fetch failed. A ref that is
 /// listed a second time and leads somewhere is none of them.
-pub(super) fn find(listing: &str, why: &str) -> Bad {
+pub(super) fn find(listing: &str, why: &str) -> BadRefs {
     let lines =
         || listing.lines().filter_map(|line| line.split_once('\t')).filter(|(_, name)| *name != "HEAD");
     let flaw = |id: &str, name: &str| match Oid::from_str(id) {
-        Ok(id) if !id.is_zero() => Some(Flaw::Missing).filter(|_| why.contains(&id.to_string())),
-        _ => Some(flaw_of_name(name).unwrap_or(Flaw::Unreadable)),
+        Ok(id) if !id.is_zero() => Some(BranchFault::Missing).filter(|_| why.contains(&id.to_string())),
+        _ => Some(flaw_of_name(name).unwrap_or(BranchFault::Unreadable)),
     };
     let sound: HashSet<&str> =
         lines().filter(|(id, name)| flaw(id, name).is_none()).map(|(_, name)| name).collect();
     let bad = lines().filter(|(_, name)| !sound.contains(name));
-    bad.filter_map(|(id, name)| Some((BadBranch::at(name, Flaw::NoName).branch, flaw(id, name)?))).collect()
+    bad.filter_map(|(id, name)| Some((BadBranch::at(name, BranchFault::NoName).branch, flaw(id, name)?)))
+        .collect()
 }
 
 /// What is wrong with a ref by its name alone.
-pub(super) fn flaw_of_name(reference: &str) -> Option<Flaw> {
-    (!Reference::is_valid_name(reference)).then_some(Flaw::NoName)
+pub(super) fn flaw_of_name(reference: &str) -> Option<BranchFault> {
+    (!Reference::is_valid_name(reference)).then_some(BranchFault::NoName)
 }
 
 /// What is added to a fetch to leave them out. What has no name git leaves out by itself.
-pub(super) fn left_out(bad: &Bad) -> impl Iterator<Item = String> + '_ {
-    let named = bad.iter().filter(|(_, flaw)| **flaw != Flaw::NoName);
+pub(super) fn left_out(bad: &BadRefs) -> impl Iterator<Item = String> + '_ {
+    let named = bad.iter().filter(|(_, flaw)| **flaw != BranchFault::NoName);
     named.map(|(branch, _)| format!("^{}", BadBranch::reference_of(branch)))
 }
 
 /// Why the ref at `file` cannot be read: what may not be read is not damaged, and must not be removed.
-pub(super) fn why_unreadable(file: &Path) -> Flaw {
+pub(super) fn why_unreadable(file: &Path) -> BranchFault {
     match std::fs::File::open(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Flaw::Forbidden,
-        _ => Flaw::Unreadable,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => BranchFault::Forbidden,
+        _ => BranchFault::Unreadable,
     }
 }
 
 /// What is wrong with a heartbeat branch that is here, if anything. What is lost in the `hub` itself is the
 /// branch's fault; what is lost in a copy of it is the copy's, and told where it is read.
-pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str, is_hub: bool) -> Option<Flaw> {
+pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str, is_hub: bool) -> Option<BranchFault> {
     let repository = objects.repository();
     let id = match repository.refname_to_id(reference) {
         Ok(id) => id,
@@ -231,12 +232,14 @@ pub(super) fn flaw(objects: &Objects, branch: &str, reference: &str, is_hub: boo
     let below = branch.strip_prefix(HEARTBEAT_BRANCH_PREFIX).is_some_and(|name| name.contains('/'));
     let header = repository.odb().and_then(|odb| odb.read_header(id));
     match header {
-        _ if is_symbolic(repository, reference) && holds_hub(repository, id) => Some(Flaw::AnotherName),
-        _ if below => Some(Flaw::InTheWay),
+        _ if is_symbolic(repository, reference) && holds_hub(repository, id) => {
+            Some(BranchFault::AnotherName)
+        }
+        _ if below => Some(BranchFault::InTheWay),
         Ok((_, ObjectType::Commit)) => None,
-        Ok(_) => Some(Flaw::NotACommit),
-        Err(error) if error.code() == ErrorCode::NotFound => Some(Flaw::Missing),
-        Err(error) if is_hub && is_lost(&error) => Some(Flaw::Incomplete),
+        Ok(_) => Some(BranchFault::NotACommit),
+        Err(error) if error.code() == ErrorCode::NotFound => Some(BranchFault::Missing),
+        Err(error) if is_hub && is_lost(&error) => Some(BranchFault::Incomplete),
         // A damaged object is told where it is read.
         Err(_) => None,
     }
@@ -274,7 +277,7 @@ pub(super) fn is_of_one_line_with_others(repository: &Repository, id: Oid) -> bo
 
 /// The heartbeat branches and tags of a hub of this machine whose files hold no ref, and files whose names
 /// no ref can have, which no list of refs shows, and which stop pushes of those who reach it by git.
-pub(super) fn unreadable_files(objects: &Objects) -> Bad {
+pub(super) fn unreadable_files(objects: &Objects) -> BadRefs {
     let repository = objects.repository();
     let files = |folder: &'static str| {
         let entries = std::fs::read_dir(repository.commondir().join(folder));
@@ -303,8 +306,8 @@ pub(super) fn unreadable_files(objects: &Objects) -> Bad {
 /// What a push says that would move a bad branch.
 pub(super) fn refusal(bad: BadBranch) -> Reason {
     let cause = match bad.flaw {
-        Flaw::InTheWay => Cause::NameTaken,
-        Flaw::Forbidden => Cause::MayNotRead,
+        BranchFault::InTheWay => Cause::NameTaken,
+        BranchFault::Forbidden => Cause::MayNotRead,
         _ => Cause::DamagedRef,
     };
     let words = format!("its {} {}", bad.shown(), bad.why());
@@ -326,14 +329,14 @@ mod tests {
         let why = format!("git upload-pack: not our ref {gone}");
         assert!(may_be_one(&why));
         let expected = [
-            ("heartbeat-a", Flaw::Unreadable),
-            ("heartbeat-b", Flaw::Missing),
-            ("main 2", Flaw::NoName),
-            ("odd", Flaw::Unreadable),
-            ("refs/tags/a..b", Flaw::NoName),
-            ("refs/tags/t", Flaw::Unreadable),
+            ("heartbeat-a", BranchFault::Unreadable),
+            ("heartbeat-b", BranchFault::Missing),
+            ("main 2", BranchFault::NoName),
+            ("odd", BranchFault::Unreadable),
+            ("refs/tags/a..b", BranchFault::NoName),
+            ("refs/tags/t", BranchFault::Unreadable),
         ];
-        let expected: Bad = expected.map(|(name, flaw)| (name.to_owned(), flaw)).into();
+        let expected: BadRefs = expected.map(|(name, flaw)| (name.to_owned(), flaw)).into();
         let found = find(&listing, &why);
         assert_eq!(found, expected);
         let left: Vec<String> = left_out(&found).collect();
@@ -344,7 +347,7 @@ mod tests {
 
     /// What is found of so many branches where some lack an object, and how many fetches that takes, if there
     /// is time for `most`.
-    fn found_of(branches: usize, lacking: &[usize], main_comes: bool, most: usize) -> (Bad, usize) {
+    fn found_of(branches: usize, lacking: &[usize], main_comes: bool, most: usize) -> (BadRefs, usize) {
         let name = |number: usize| format!("heartbeat-{number:04}");
         let lines = (0..branches).map(|number| format!("id\trefs/heads/{}\n", name(number)));
         let listing: String = lines.chain(["id\trefs/heads/main\n".to_owned()]).collect();
@@ -362,9 +365,9 @@ mod tests {
                 let comes =
                     if is_main { main_comes } else { !specs.iter().any(|spec| lacking.contains(spec)) };
                 Ok(match comes {
-                    _ if fetches > most => Told::Nothing,
-                    true => Told::Comes,
-                    false => Told::Lacks(Flaw::Incomplete),
+                    _ if fetches > most => FetchedRefs::Nothing,
+                    true => FetchedRefs::Comes,
+                    false => FetchedRefs::Lacks(BranchFault::Incomplete),
                 })
             },
         );
@@ -373,7 +376,7 @@ mod tests {
 
     #[test]
     fn branches_that_lack_an_object_are_found_by_halves() {
-        let of = |numbers: &[usize], flaw: Flaw| -> Bad {
+        let of = |numbers: &[usize], flaw: BranchFault| -> BadRefs {
             numbers.iter().map(|number| (format!("heartbeat-{number:04}"), flaw)).collect()
         };
         for (branches, lacking, fetches) in [
@@ -383,14 +386,17 @@ mod tests {
             (300, &[1, 100, 200, 299], 61),
             (0, &[], 1),
         ] {
-            assert_eq!(found_of(branches, lacking, true, 200), (of(lacking, Flaw::Incomplete), fetches));
+            assert_eq!(
+                found_of(branches, lacking, true, 200),
+                (of(lacking, BranchFault::Incomplete), fetches)
+            );
         }
         // Where the other branches do not come either, nothing is known of these.
-        assert_eq!(found_of(5, &[1], false, 200), (Bad::new(), 1));
+        assert_eq!(found_of(5, &[1], false, 200), (BadRefs::new(), 1));
         // What is not told apart in time is not told as lost.
         let (found, fetches) = found_of(4, &[0, 3], true, 4);
-        assert_eq!((found.get("heartbeat-0000"), fetches), (Some(&Flaw::Incomplete), 5));
-        assert!(found.values().skip(1).all(|flaw| *flaw == Flaw::Untold), "{found:?}");
+        assert_eq!((found.get("heartbeat-0000"), fetches), (Some(&BranchFault::Incomplete), 5));
+        assert!(found.values().skip(1).all(|flaw| *flaw == BranchFault::Untold), "{found:?}");
         let (found, fetches) = found_of(1000, &(0..1000).collect::<Vec<_>>(), true, 1000);
         assert_eq!((found.len(), fetches), (1000, 201));
     }
@@ -415,7 +421,7 @@ mod tests {
         }
 
         /// What the next look finds.
-        fn look(&mut self, specs: &[String]) -> Bad {
+        fn look(&mut self, specs: &[String]) -> BadRefs {
             let listing: String =
                 self.stands.iter().map(|(name, id)| format!("{id}\trefs/heads/{name}\n")).collect();
             let came = self.came.clone();
@@ -431,12 +437,12 @@ mod tests {
                     let names =
                         || self.stands.keys().filter(|name| specs.iter().any(|spec| *spec == tracking(name)));
                     Ok(if fetches > self.most {
-                        Told::Nothing
+                        FetchedRefs::Nothing
                     } else if names().any(|name| self.lacking.contains(name)) {
-                        Told::Lacks(Flaw::Incomplete)
+                        FetchedRefs::Lacks(BranchFault::Incomplete)
                     } else {
                         self.came.extend(names().map(|name| (name.clone(), self.stands[name].clone())));
-                        Told::Comes
+                        FetchedRefs::Comes
                     })
                 },
             );
@@ -447,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_search_that_ran_out_of_time_goes_on_with_the_next_look() {
-        let untold = |found: &Bad| found.values().filter(|flaw| **flaw == Flaw::Untold).count();
+        let untold = |found: &BadRefs| found.values().filter(|flaw| **flaw == BranchFault::Untold).count();
         let specs = ["main", "heartbeat-*"].map(tracking);
         for (branches, lacking, most, looks) in [
             (20, &[4][..], 3, 5),
@@ -469,7 +475,7 @@ mod tests {
             assert_eq!((untold(&found), found.len()), (0, lacking.len()), "{found:?}");
             // What was put back is seen at once.
             line.lacking.clear();
-            assert_eq!((line.look(&specs), &line.known), (Bad::new(), &Groups::new()));
+            assert_eq!((line.look(&specs), &line.known), (BadRefs::new(), &Groups::new()));
         }
     }
 
@@ -480,11 +486,11 @@ mod tests {
         line.look(&specs);
         let known = line.known.clone();
         let own = ["main", "heartbeat-0015*"].map(tracking);
-        assert_eq!((line.look(&own), &line.known), (Bad::new(), &known));
+        assert_eq!((line.look(&own), &line.known), (BadRefs::new(), &known));
         // One that leads nowhere by now is another matter.
         let left_out = [specs.to_vec(), vec!["^refs/heads/heartbeat-0004".to_owned()]].concat();
         line.most = 20;
-        assert_eq!((line.look(&left_out), &line.known), (Bad::new(), &Groups::new()));
+        assert_eq!((line.look(&left_out), &line.known), (BadRefs::new(), &Groups::new()));
     }
 
     #[test]
@@ -495,7 +501,7 @@ mod tests {
         for _ in 0..20 {
             let found = line.look(&specs);
             told.extend(
-                found.into_iter().filter(|(_, flaw)| *flaw == Flaw::Incomplete).map(|(name, _)| name),
+                found.into_iter().filter(|(_, flaw)| *flaw == BranchFault::Incomplete).map(|(name, _)| name),
             );
         }
         assert_eq!(told.len(), 30);
@@ -510,10 +516,10 @@ mod tests {
             assert_eq!((found.get("heartbeat-0003"), found.len()), (None, 19), "{found:?}");
             // If it is the one that lacks an object that is told in time, too.
             let mut line = Line::of(20, &[3, 4], 2);
-            assert_eq!(line.look(&specs).get("heartbeat-0003"), Some(&Flaw::Incomplete));
+            assert_eq!(line.look(&specs).get("heartbeat-0003"), Some(&BranchFault::Incomplete));
             // Where not even the main branch came in time nothing is told of any.
             let mut line = Line::of(20, &[4], 0);
-            assert!(line.look(&specs).values().all(|flaw| *flaw == Flaw::Untold));
+            assert!(line.look(&specs).values().all(|flaw| *flaw == BranchFault::Untold));
         }
     }
 
@@ -531,9 +537,10 @@ mod tests {
         ] {
             let mut before = Before { at: &|_| None, groups: Groups::new() };
             let list = || Ok(listing.to_owned());
-            let lacks = |_: &[String]| Ok(Told::Lacks(Flaw::Incomplete));
+            let lacks = |_: &[String]| Ok(FetchedRefs::Lacks(BranchFault::Incomplete));
             let found = incomplete::<()>(&specs, &mut before, list, lacks);
-            let expected = expected.iter().map(|name| ((*name).to_owned(), Flaw::Incomplete)).collect();
+            let expected =
+                expected.iter().map(|name| ((*name).to_owned(), BranchFault::Incomplete)).collect();
             assert_eq!(found, Ok(expected), "{specs:?}");
         }
     }
@@ -542,17 +549,20 @@ mod tests {
     fn what_may_not_be_read_is_not_told_as_lost() {
         let why = Reason::of(Cause::Network, "it did not answer");
         for (verdict, expected) in [
-            (FetchVerdict::Fetched, Told::Comes),
-            (FetchVerdict::HubDamaged("unable to read 1".to_owned(), None), Told::Lacks(Flaw::Incomplete)),
+            (FetchVerdict::Fetched, FetchedRefs::Comes),
+            (
+                FetchVerdict::HubDamaged("unable to read 1".to_owned(), None),
+                FetchedRefs::Lacks(BranchFault::Incomplete),
+            ),
             (
                 FetchVerdict::HubDamaged("unable to open 1: Permission denied".to_owned(), None),
-                Told::Lacks(Flaw::Forbidden),
+                FetchedRefs::Lacks(BranchFault::Forbidden),
             ),
-            (FetchVerdict::Unreachable(why), Told::Nothing),
+            (FetchVerdict::Unreachable(why), FetchedRefs::Nothing),
             // Nobody knows whether it came.
-            (FetchVerdict::Failed("cannot lock ref".to_owned()), Told::Nothing),
+            (FetchVerdict::Failed("cannot lock ref".to_owned()), FetchedRefs::Nothing),
         ] {
-            assert_eq!(Told::by(&verdict), expected, "{verdict:?}");
+            assert_eq!(FetchedRefs::by(&verdict), expected, "{verdict:?}");
         }
     }
 }

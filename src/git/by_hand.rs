@@ -11,7 +11,8 @@ use super::libgit2::{failed, oid, version};
 use super::objects::Objects;
 use crate::domain::id::OpId;
 use crate::ledger::{
-    Base, Below, Earlier, LedgerError, Ours, PASSED_MAX, UNCHECKED, Version, ops_in, trailers,
+    BelowManual, EarlierContent, LedgerError, OwnBase, OwnCommit, PASSED_MAX, UNCHECKED, Version, ops_in,
+    trailers,
 };
 use git2::{Odb, Oid, Repository};
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -35,10 +36,10 @@ pub(super) fn below(
     repository: &Repository,
     tip: Oid,
     passed_max: usize,
-    is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-) -> Result<Option<Below>, LedgerError> {
+    is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+) -> Result<Option<BelowManual>, LedgerError> {
     let odb = failed(READING, repository.odb())?;
-    let mut below = Below::default();
+    let mut below = BelowManual::default();
     let (mut open, mut seen) = (VecDeque::from([(tip, tip)]), HashSet::from([tip]));
     let (mut passed, mut finals) = (0, Vec::new());
     while let Some((id, top)) = open.pop_front() {
@@ -63,13 +64,13 @@ pub(super) fn below(
             continue;
         }
         let (further, unchecked) = unchecked_in(&message);
-        let one = Ours { version: version(id), unchecked };
+        let one = OwnCommit { version: version(id), unchecked };
         let is_last = further.is_empty() && is_final(&one)?;
         if is_last && id == tip && one.unchecked.is_empty() {
             return Ok(None);
         }
         let newer = below.meant.len();
-        below.ours.push(Base { ours: one.version.clone(), top: version(top), newer, beside: Vec::new() });
+        below.ours.push(OwnBase { ours: one.version.clone(), top: version(top), newer, beside: Vec::new() });
         if is_last {
             below.unchecked.extend(one.unchecked);
             finals.push(id);
@@ -91,7 +92,7 @@ pub(super) fn below(
 }
 
 /// Leaves out of what was met what led to others of it, and notes what the sides that are left meant.
-fn part(repository: &Repository, odb: &Odb<'_>, below: &mut Below, finals: &[Oid]) {
+fn part(repository: &Repository, odb: &Odb<'_>, below: &mut BelowManual, finals: &[Oid]) {
     let older: HashSet<Version> = led_to(odb, finals, below.ours.len()).into_iter().map(version).collect();
     below.ours.retain(|one| !older.contains(&one.ours));
     let sides: Vec<Oid> = finals.iter().copied().filter(|id| !older.contains(&version(*id))).collect();
@@ -175,10 +176,10 @@ fn is_revert(message: &str) -> bool {
 }
 
 /// What lay at `path` before one of ours, whichever side of a merge it came from.
-pub(super) fn earlier(objects: &Objects, ours: &Version, path: &str) -> Result<Earlier, LedgerError> {
+pub(super) fn earlier(objects: &Objects, ours: &Version, path: &str) -> Result<EarlierContent, LedgerError> {
     let repository = objects.repository();
     let odb = failed(READING, repository.odb())?;
-    let mut earlier = Earlier::default();
+    let mut earlier = EarlierContent::default();
     let (mut operations, mut contents) = (0, HashSet::new());
     let mut open: VecDeque<Oid> = read(&odb, oid(ours)?).iter().flat_map(CommitText::parents).collect();
     let mut seen: HashSet<Oid> = open.iter().copied().collect();
@@ -234,11 +235,11 @@ mod tests {
         (folder, repository)
     }
 
-    fn names(below: &Below) -> Vec<Version> {
+    fn names(below: &BelowManual) -> Vec<Version> {
         below.ours.iter().map(|one| one.ours.clone()).collect()
     }
 
-    fn found(repository: &Repository, tip: Oid) -> Option<Below> {
+    fn found(repository: &Repository, tip: Oid) -> Option<BelowManual> {
         below(repository, tip, BOUND, &|_| Ok(true)).expect("looks")
     }
 
@@ -305,7 +306,7 @@ mod tests {
         let missing = Oid::from_str(&"1".repeat(40)).expect("id");
         let tip = commit(&repository, &[missing], PICKED, "beat");
         // And so is where one is missing that should be there.
-        let cut = Below { open: vec![version(missing)], is_cut: true, ..Below::default() };
+        let cut = BelowManual { open: vec![version(missing)], is_cut: true, ..BelowManual::default() };
         assert_eq!(found(&repository, tip), Some(cut));
     }
 

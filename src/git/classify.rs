@@ -17,9 +17,9 @@ mod tests;
 mod words;
 
 use super::lost_object::named_in;
-use crate::ledger::{Cause, Publication, Reason, Speaker, StoreCause};
+use crate::ledger::{Cause, Publication, Reason, StoreCause, Voice};
 use causes::{
-    Verb, http_refusal, never_connected, not_connected, own_line, own_words, rejected, turned_away,
+    GitAction, http_refusal, never_connected, not_connected, own_line, own_words, rejected, turned_away,
 };
 pub(super) use words::without_passwords;
 use words::{explain, headline, last_words, one_line, remote_lines};
@@ -218,12 +218,12 @@ pub(super) fn classify_fetch(exit_code: Option<i32>, stdout: &str, stderr: &str)
     if let Some(line) = broken_store(stderr) {
         return FetchVerdict::BrokenCache(line);
     }
-    if let Some(reason) = turned_away(Verb::Fetch, stderr) {
+    if let Some(reason) = turned_away(GitAction::Fetch, stderr) {
         return FetchVerdict::Denied(reason);
     }
     let cut = || {
         let line = own_line(stderr, CUT)?;
-        Some(Reason::said(Cause::Network, Speaker::Git, explain(line, stderr)))
+        Some(Reason::said(Cause::Network, Voice::Git, explain(line, stderr)))
     };
     if let Some(reason) = not_connected(stderr).or_else(cut) {
         return FetchVerdict::Unreachable(reason);
@@ -353,9 +353,9 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> Publication {
     let has_begun = contains_any(&own, PUSH_STARTED);
     let refused = |reason| if has_begun { Publication::Doubted(reason) } else { Publication::Denied(reason) };
     let refused_request = Some(&own).filter(|own| own.contains("rpc failed"));
-    if let Some(cause) = refused_request.and_then(|own| http_refusal(Verb::Push, own)) {
+    if let Some(cause) = refused_request.and_then(|own| http_refusal(GitAction::Push, own)) {
         let line = own_line(stderr, &["rpc failed"]).unwrap_or_default();
-        let reason = Reason::said(cause, Speaker::Git, explain(line, stderr));
+        let reason = Reason::said(cause, Voice::Git, explain(line, stderr));
         return refused(reason);
     }
     if let Some(line) = own_line(stderr, DEFINITE_REFUSALS) {
@@ -364,7 +364,7 @@ fn judge_silence(exit_code: Option<i32>, stderr: &str) -> Publication {
     if has_begun {
         return Publication::Unknown(last_words(code, "", stderr));
     }
-    if let Some(reason) = turned_away(Verb::Push, stderr) {
+    if let Some(reason) = turned_away(GitAction::Push, stderr) {
         return Publication::Denied(reason);
     }
     match never_connected(stderr) {

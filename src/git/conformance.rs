@@ -1,6 +1,6 @@
 //! The engine of this room does what every engine has to: opened in place, and through the git program.
 
-use super::engine::{GitEngine, Reach};
+use super::engine::{Access, GitEngine};
 use super::objects::init_bare;
 use crate::ledger::conformance::{Can, Pair, conforms};
 use git2::Repository;
@@ -11,7 +11,7 @@ fn in_place() -> Pair {
     init_bare(folder.path(), "main").expect("a hub");
     let engine = || {
         let repository = Repository::open_bare(folder.path()).expect("opens");
-        Box::new(GitEngine::new("hub".to_owned(), repository, Reach::Itself, None))
+        Box::new(GitEngine::new("hub".to_owned(), repository, Access::Itself, None))
     };
     Pair { one: engine(), other: engine(), _kept: Box::new(folder) }
 }
@@ -27,7 +27,7 @@ fn by_program() -> Pair {
         init_bare(&copy, "main").expect("a copy");
         let repository = Repository::open_bare(&copy).expect("opens");
         drop(repository.remote("origin", &url).expect("a remote"));
-        Box::new(GitEngine::new(url.clone(), repository, Reach::Origin { copy: None }, None))
+        Box::new(GitEngine::new(url.clone(), repository, Access::Origin { copy: None }, None))
     };
     Pair { one: engine("one"), other: engine("other"), _kept: Box::new(folder) }
 }

@@ -14,10 +14,10 @@ use crate::ledger::{
     Cause, Commit, Document, Engine, EngineHistory, EngineUpkeep, LedgerError, Move, Publication, Reason,
     Scope, Search, StoreCause, Version,
 };
-use around::By;
+use around::BranchQuery;
 
-use super::abandoned::{self, Waited};
-use super::bad_refs::{self, Bad};
+use super::abandoned::{self, WaitResult};
+use super::bad_refs::{self, BadRefs};
 use super::cache::HubCopy;
 use super::classify::{FetchVerdict, is_about_lock};
 use super::identity::Identity;
@@ -25,8 +25,8 @@ use super::in_process::{why_not_in_process, with_whose_hook};
 use super::libgit2::fault;
 use super::objects::Objects;
 use super::program::GitProgram;
-use super::pruning::{self, Made};
-use crate::domain::bad_branch::{BadBranch, Flaw};
+use super::pruning::{self, WrittenObject};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::machine::Deadline;
 use crate::machine::clock;
@@ -53,7 +53,7 @@ const FETCHES_MAX: u32 = 4;
 const USUAL_BRANCH: &str = "main";
 
 /// How the hub is reached.
-pub(super) enum Reach {
+pub(super) enum Access {
     /// It is the repository that is open.
     Itself,
     /// It is `origin` of the repository that is open.
@@ -67,19 +67,19 @@ pub(super) enum Reach {
 pub(super) struct GitEngine {
     name: String,
     objects: Objects,
-    reach: Reach,
+    reach: Access,
     git: GitProgram,
     /// The clone around us, if the command runs in one.
     clone: Option<PathBuf>,
     /// What was built in a hub of this machine and is named by no branch yet.
-    made: Vec<Made>,
+    made: Vec<WrittenObject>,
     /// The files of the refs that we moved last, as they were. Freeing a file can take a disk
     /// longer than writing it, and nobody should have to wait for that behind our lock.
     replaced: Vec<File>,
     /// Why a push or a look at it made our copy look damaged: the next refresh begins a new one.
     suspect: RefCell<Option<String>>,
     /// The branches that cannot be used, and of which of them the user was told.
-    bad: RefCell<Bad>,
+    bad: RefCell<BadRefs>,
     told: BTreeSet<String>,
     /// Branches of servers that hold all that the hub's own branch holds, and where they stood when the hub
     /// said that they are branches of their own.
@@ -94,7 +94,7 @@ pub(super) struct GitEngine {
 }
 
 impl GitEngine {
-    pub(super) fn new(name: String, repository: Repository, reach: Reach, clone: Option<PathBuf>) -> Self {
+    pub(super) fn new(name: String, repository: Repository, reach: Access, clone: Option<PathBuf>) -> Self {
         Self {
             name,
             objects: Objects::new(repository),
@@ -120,8 +120,8 @@ impl GitEngine {
 
     fn reference(&self, branch: &str) -> String {
         match self.reach {
-            Reach::Itself => format!("refs/heads/{branch}"),
-            Reach::Origin { .. } => format!("refs/remotes/origin/{branch}"),
+            Access::Itself => format!("refs/heads/{branch}"),
+            Access::Origin { .. } => format!("refs/remotes/origin/{branch}"),
         }
     }
 
@@ -156,7 +156,7 @@ impl GitEngine {
 
     /// Whether a push may be sent twice: curl repeats a request on a kept connection that turns out to be dead.
     fn repeats_requests(&self) -> bool {
-        matches!(self.reach, Reach::Origin { .. }) && self.name.starts_with("http")
+        matches!(self.reach, Access::Origin { .. }) && self.name.starts_with("http")
     }
 
     fn build(&self, commit: &Commit<'_>) -> Result<Version, LedgerError> {
@@ -210,10 +210,10 @@ impl GitEngine {
     /// Waits for those who move, or were killed while they moved, what our copy knows of the hub.
     fn outwait_locks(&self, deadline: &Deadline) -> Result<(), LedgerError> {
         let locks = abandoned::locks_of_tracking_refs(self.objects.repository());
-        let is_copy = matches!(self.reach, Reach::Origin { copy: Some(_) });
+        let is_copy = matches!(self.reach, Access::Origin { copy: Some(_) });
         match abandoned::outwait(self.objects.repository(), &locks, is_copy, deadline) {
-            Waited::Over => Ok(()),
-            Waited::Stands(held) => {
+            WaitResult::Over => Ok(()),
+            WaitResult::Stands(held) => {
                 let why = Reason::of(Cause::Trouble, format!("our copy of it is locked: {held}"));
                 Err(LedgerError::Unreachable { hub: self.name.clone(), why })
             }
@@ -257,9 +257,9 @@ impl Engine for GitEngine {
         let what = format!("cannot open `{}` once more", self.directory().display());
         let repository = permitted::open(self.directory()).map_err(|error| fault(what, &error))?;
         let reach = match self.reach {
-            Reach::Itself => Reach::Itself,
+            Access::Itself => Access::Itself,
             // Whoever only reads begins no copy anew.
-            Reach::Origin { .. } => Reach::Origin { copy: None },
+            Access::Origin { .. } => Access::Origin { copy: None },
         };
         let again = Self {
             bad: self.bad.clone(),
@@ -270,7 +270,7 @@ impl Engine for GitEngine {
     }
 
     fn is_always_fresh(&self) -> bool {
-        matches!(self.reach, Reach::Itself)
+        matches!(self.reach, Access::Itself)
     }
 
     fn tip(&self, branch: &str) -> Result<Option<Version>, LedgerError> {
@@ -280,9 +280,11 @@ impl Engine for GitEngine {
         let tip = match self.objects.tip(&self.reference(branch)) {
             Err(LedgerError::Store { cause: StoreCause::Damaged, .. }) if self.is_always_fresh() => {
                 let file = self.objects.repository().commondir().join(self.reference(branch));
-                if bad_refs::why_unreadable(&file) == Flaw::Forbidden {
-                    let why =
-                        bad_refs::refusal(BadBranch { branch: branch.to_owned(), flaw: Flaw::Forbidden });
+                if bad_refs::why_unreadable(&file) == BranchFault::Forbidden {
+                    let why = bad_refs::refusal(BadBranch {
+                        branch: branch.to_owned(),
+                        flaw: BranchFault::Forbidden,
+                    });
                     return Err(LedgerError::Denied { hub: self.name.clone(), why });
                 }
                 return Err(self.broken(branch));
@@ -334,10 +336,10 @@ impl Engine for GitEngine {
         // Of a branch that was gone and came back, what it was before counts.
         before.extend(self.objects.tip(&gone).unwrap_or_default());
         let hub = || self.name.clone();
-        let mut verdict = self.fetch(main, (scope, By::Name), deadline)?;
+        let mut verdict = self.fetch(main, (scope, BranchQuery::Name), deadline)?;
         if matches!(&verdict, FetchVerdict::Failed(why) if is_about_lock(why)) {
             self.outwait_locks(deadline)?;
-            verdict = self.fetch(main, (scope, By::Name), deadline)?;
+            verdict = self.fetch(main, (scope, BranchQuery::Name), deadline)?;
         }
         // Somebody cleans our copy, or began it anew, at this moment.
         for _ in 1..FETCHES_MAX {
@@ -349,12 +351,12 @@ impl Engine for GitEngine {
                 break;
             }
             pruning::outwait(self.objects.repository());
-            verdict = self.fetch(main, (scope, By::Name), deadline)?;
+            verdict = self.fetch(main, (scope, BranchQuery::Name), deadline)?;
         }
         // A connection over http that is lost in the head of the answer looks to git like a hub
         // without a branch, and so does a heartbeat branch that is gone.
         if matches!(verdict, FetchVerdict::MissingBranch) {
-            verdict = self.fetch(main, (scope, By::Pattern), deadline)?;
+            verdict = self.fetch(main, (scope, BranchQuery::Pattern), deadline)?;
         }
         failpoint("fetched");
         if let Some(flaw) = self.bad.borrow().get(main) {
@@ -424,15 +426,15 @@ impl Engine for GitEngine {
         }
         let publication = match self.reach {
             // A hook may have come since the hub was opened: a worker has it open for weeks.
-            Reach::Itself if why_not_in_process(self.objects.repository()).is_some() => {
+            Access::Itself if why_not_in_process(self.objects.repository()).is_some() => {
                 self.push(moves, deadline)
             }
-            Reach::Itself => {
+            Access::Itself => {
                 self.replaced = publish::ref_files(self.objects.repository(), moves);
                 let made = std::mem::take(&mut self.made);
                 publish::in_process(self.objects.repository(), moves, &made, deadline)
             }
-            Reach::Origin { .. } => self.push(moves, deadline),
+            Access::Origin { .. } => self.push(moves, deadline),
         };
         let publication = match publication {
             Publication::Denied(reason) if reason.about.is_none() => {
@@ -449,7 +451,7 @@ impl Engine for GitEngine {
             && random::up_to(Duration::from_nanos(u64::from(TIDY_ONE_IN))).is_zero()
         {
             self.git.tidy(self.directory());
-            if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone) {
+            if let (Access::Itself, Some(clone)) = (&self.reach, &self.clone) {
                 self.git.tidy(&clone.join(".git"));
             }
         }
@@ -492,7 +494,7 @@ mod tests {
             ("http", false, false),
         ] {
             let repository = Repository::init_bare(folder.path()).expect("a repository");
-            let reach = if is_origin { Reach::Origin { copy: None } } else { Reach::Itself };
+            let reach = if is_origin { Access::Origin { copy: None } } else { Access::Itself };
             let engine = GitEngine::new(name.to_owned(), repository, reach, None);
             assert_eq!(engine.repeats_requests(), repeats, "{name}");
         }

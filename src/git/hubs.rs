@@ -23,12 +23,12 @@ const HUBS_MAX: usize = 256;
 
 /// The hubs that this host keeps something of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Names {
-    hubs: Vec<Named>,
+struct NameTable {
+    hubs: Vec<NamedHub>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Named {
+struct NamedHub {
     /// Names folders and files.
     name: String,
     id: String,
@@ -52,8 +52,8 @@ fn path() -> PathBuf {
 pub fn name_of(location: &Location, clone: Option<&Path>, branch: &str) -> String {
     let here = KnownHub::of(location, clone);
     let Some(id) = id_at(&here, branch) else { return name_before(location) };
-    let asked = Asked { here, id, branch, location };
-    let mut names: Names = files::recall(&path());
+    let asked = HubQuery { here, id, branch, location };
+    let mut names: NameTable = files::recall(&path());
     let before = names.clone();
     let mut name = names.name(&asked);
     if names != before {
@@ -74,8 +74,8 @@ pub fn name_of(location: &Location, clone: Option<&Path>, branch: &str) -> Strin
 pub fn known_name(location: &Location, clone: Option<&Path>, branch: &str) -> String {
     let here = KnownHub::of(location, clone);
     let Some(id) = id_at(&here, branch) else { return name_before(location) };
-    let mut names: Names = files::recall(&path());
-    names.name(&Asked { here, id, branch, location })
+    let mut names: NameTable = files::recall(&path());
+    names.name(&HubQuery { here, id, branch, location })
 }
 
 /// The name that versions before gave the hub at `location`.
@@ -88,7 +88,7 @@ pub fn name_before(location: &Location) -> String {
 #[must_use]
 pub fn remembered_name(location: &Location, clone: Option<&Path>) -> Option<String> {
     let here = KnownHub::of(location, clone);
-    let names: Names = files::recall(&path());
+    let names: NameTable = files::recall(&path());
     names.hubs.into_iter().rev().find(|hub| hub.is_at(&here)).map(|hub| hub.name)
 }
 
@@ -96,15 +96,15 @@ pub fn remembered_name(location: &Location, clone: Option<&Path>) -> Option<Stri
 #[must_use]
 pub fn remembered_id(location: &Location, clone: Option<&Path>) -> Option<String> {
     let here = KnownHub::of(location, clone);
-    let names: Names = files::recall(&path());
-    let is_here = |hub: &Named| hub.is_at(&here) && hub.id != WITHOUT_ID;
+    let names: NameTable = files::recall(&path());
+    let is_here = |hub: &NamedHub| hub.is_at(&here) && hub.id != WITHOUT_ID;
     names.hubs.into_iter().rev().find(is_here).map(|hub| hub.id)
 }
 
 /// The id of the hub that has this name here.
 #[must_use]
 pub fn id_of(name: &str) -> Option<String> {
-    let names: Names = files::recall(&path());
+    let names: NameTable = files::recall(&path());
     names.hubs.into_iter().find(|hub| hub.name == name).map(|hub| hub.id).filter(|id| id != WITHOUT_ID)
 }
 
@@ -112,7 +112,7 @@ pub fn id_of(name: &str) -> Option<String> {
 /// where one with a marker was is that hub if the marker was taken out.
 fn id_at(here: &KnownHub, branch: &str) -> Option<String> {
     here.id(branch).or_else(|| {
-        let names: Names = files::recall(&path());
+        let names: NameTable = files::recall(&path());
         let before = match names.hubs.iter().any(|hub| hub.id != WITHOUT_ID && hub.is_at(here)) {
             true => here.id_before(branch)?,
             false => here.tip(branch).map(|_| None)?,
@@ -122,18 +122,18 @@ fn id_at(here: &KnownHub, branch: &str) -> Option<String> {
 }
 
 /// A hub that is asked for.
-struct Asked<'a> {
+struct HubQuery<'a> {
     here: KnownHub,
     id: String,
     branch: &'a str,
     location: &'a Location,
 }
 
-impl Names {
+impl NameTable {
     /// The name of the hub that is asked for, after what is new about it was noted.
-    fn name(&mut self, asked: &Asked<'_>) -> String {
+    fn name(&mut self, asked: &HubQuery<'_>) -> String {
         let is_here = |place: &KnownHub| place.is_place_of(&asked.here);
-        let ours = |hub: &&mut Named| hub.id == asked.id;
+        let ours = |hub: &&mut NamedHub| hub.id == asked.id;
         if let Some(at) = self.hubs.iter().position(|hub| hub.id == asked.id && hub.is_at(&asked.here)) {
             if self.hubs[at].goes_on_with(asked) {
                 // Who is asked what was here last is told this one.
@@ -156,7 +156,7 @@ impl Names {
         let name = self.free(name_before(asked.location));
         let since = asked.here.tip(asked.branch).filter(|_| asked.id == WITHOUT_ID);
         let places = vec![asked.here.clone()];
-        self.hubs.push(Named { name: name.clone(), id: asked.id.clone(), places, since });
+        self.hubs.push(NamedHub { name: name.clone(), id: asked.id.clone(), places, since });
         self.hubs.drain(..self.hubs.len().saturating_sub(HUBS_MAX));
         name
     }
@@ -171,14 +171,14 @@ impl Names {
     }
 }
 
-impl Named {
+impl NamedHub {
     /// Whether it was seen there.
     fn is_at(&self, here: &KnownHub) -> bool {
         self.places.iter().any(|place| place.is_place_of(here))
     }
 
     /// Whether it had no id, and is the hub that is asked for.
-    fn got_its_id(&self, asked: &Asked<'_>) -> bool {
+    fn got_its_id(&self, asked: &HubQuery<'_>) -> bool {
         let is_before = |since: &String| asked.here.leads_from(since, asked.branch);
         self.id == WITHOUT_ID
             && asked.id != WITHOUT_ID
@@ -188,7 +188,7 @@ impl Named {
 
     /// Whether the hub at one of its places is still the one at the first: what was taken for one hub in
     /// two ways may turn out to be a copy.
-    fn goes_on_with(&self, asked: &Asked<'_>) -> bool {
+    fn goes_on_with(&self, asked: &HubQuery<'_>) -> bool {
         let first = self.places.first().filter(|first| !first.is_place_of(&asked.here));
         !first.is_some_and(|first| first.went_apart_from(&asked.here, asked.branch))
     }
@@ -196,7 +196,7 @@ impl Named {
     /// Whether what has its id at a new place is this hub: moved, or reached in another way. Of two
     /// folders that both are there, one is a copy; what is told by addresses alone must not have gone on
     /// apart.
-    fn has_come(&self, asked: &Asked<'_>) -> bool {
+    fn has_come(&self, asked: &HubQuery<'_>) -> bool {
         // What has no id is not known elsewhere.
         self.id != WITHOUT_ID
             && self.places.iter().all(|place| {

@@ -9,7 +9,7 @@ use super::worktree::{self, OddIndex};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::ledger::LedgerError;
 use crate::machine::disk;
-use crate::machine::folder::{self, Found};
+use crate::machine::folder::{self, DirectoryEntry};
 use git2::{ConfigLevel, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -137,8 +137,8 @@ impl Store {
 
     /// All lock files, of refs, configuration and index.
     #[must_use]
-    pub fn locks(&self) -> Vec<Found> {
-        let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
+    pub fn locks(&self) -> Vec<DirectoryEntry> {
+        let is_lock = |found: &DirectoryEntry| !found.is_folder && found.name().ends_with(".lock");
         let mut locks = Vec::new();
         for folder in [self.folder(), self.repository.path()] {
             locks.extend(folder::find(folder, 0, &is_lock));
@@ -174,7 +174,7 @@ impl Store {
         let top = self.folder().to_owned();
         let objects = top.join("objects");
         let mut folders = vec![top.clone(), objects.clone(), top.join("refs"), top.join("refs/heads")];
-        let is_heads = |found: &Found| found.is_folder;
+        let is_heads = |found: &DirectoryEntry| found.is_folder;
         folders.extend(
             folder::find(&top.join("refs/heads"), LOCK_DEPTH_MAX, &is_heads)
                 .into_iter()
@@ -243,7 +243,7 @@ impl Store {
 
     /// Fails when the file of a ref cannot be understood: a list of refs passes over it.
     fn find_all_refs(&self) -> Result<(), git2::Error> {
-        let is_ref = |found: &Found| !found.is_folder && !found.name().ends_with(".lock");
+        let is_ref = |found: &DirectoryEntry| !found.is_folder && !found.name().ends_with(".lock");
         for file in folder::find(&self.folder().join(FETCHED), LOCK_DEPTH_MAX, &is_ref) {
             if let Some(name) = file.path.strip_prefix(self.folder()).ok().and_then(Path::to_str) {
                 self.repository.find_reference(name)?;

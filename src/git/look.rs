@@ -4,11 +4,11 @@
 //! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
 //! is ever sent. What a sound copy or the clone around holds already is read from there.
 
-use super::bad_refs::{self, Bad, Before, Groups, Told};
+use super::bad_refs::{self, BadRefs, Before, FetchedRefs, Groups};
 use super::cache::store_path;
 use super::classify::{FetchVerdict, classify_fetch, classify_push, is_about_owner, is_without_match};
 use super::commits::CommitText;
-use super::engine::{GitEngine, Reach};
+use super::engine::{Access, GitEngine};
 use super::in_process::why_not_in_process;
 use super::inspect::Store;
 use super::libgit2::fault;
@@ -75,22 +75,22 @@ const ASK: &[&str] = &[
 ];
 
 /// A hub as it was at one moment.
-pub struct Look {
+pub struct HubProbe {
     engine: GitEngine,
     repository: Repository,
     main: String,
     /// How the hub is reached when it is not opened in place.
-    way: Option<Way>,
+    way: Option<ProbeRoute>,
 }
 
 /// A hub that is reached through git.
-struct Way {
+struct ProbeRoute {
     folder: Temporary,
     /// What goes before the verb of every git command.
     options: Vec<String>,
     why: &'static str,
     /// The branches that lead nowhere.
-    bad: RefCell<Bad>,
+    bad: RefCell<BadRefs>,
 }
 
 /// A folder that goes when it is dropped.
@@ -124,7 +124,7 @@ impl Drop for Temporary {
     }
 }
 
-impl Look {
+impl HubProbe {
     /// Looks at branch `main` and the heartbeat branches of the hub at `location`, as a command in
     /// `clone` would reach it.
     ///
@@ -147,16 +147,16 @@ impl Look {
                 }
             }
         };
-        let way = Way::to(location, clone, main, why)?;
+        let way = ProbeRoute::to(location, clone, main, why)?;
         way.fetch(&name, main, FETCH, deadline)?;
         let open = || Repository::open_bare(&way.folder.0).map_err(|error| fault(OURS, &error));
         let (repository, engine) = (open()?, open()?);
-        let engine = GitEngine::new(name, engine, Reach::Origin { copy: None }, None);
+        let engine = GitEngine::new(name, engine, Access::Origin { copy: None }, None);
         Ok(Self { engine, repository, main: main.to_owned(), way: Some(way) })
     }
 
     fn in_place(name: String, repository: Repository, again: Repository, main: &str) -> Self {
-        let engine = GitEngine::new(name, again, Reach::Itself, None);
+        let engine = GitEngine::new(name, again, Access::Itself, None);
         Self { engine, repository, main: main.to_owned(), way: None }
     }
 
@@ -255,7 +255,7 @@ pub fn send_history(
     // Of a shallow clone a command asks for what is newer only.
     let is_shallow = |top: &Path| permitted::open(top).is_ok_and(|clone| clone.is_shallow());
     let how = if clone.is_some_and(is_shallow) { FETCH } else { FETCH_ALL };
-    Way::to(location, clone, main, why)?.fetch(&location.shown(), main, how, deadline)
+    ProbeRoute::to(location, clone, main, why)?.fetch(&location.shown(), main, how, deadline)
 }
 
 /// Fetches all branches of the hub at `url`, one commit deep, but those that servers keep beside it,
@@ -269,7 +269,7 @@ pub(super) fn with_all_branches<T>(
     deadline: &Deadline,
     read: impl FnOnce(&Path, &Repository) -> T,
 ) -> Result<T, LedgerError> {
-    let way = Way::prepare(url, clone, "it is reached over a connection")?;
+    let way = ProbeRoute::prepare(url, clone, "it is reached over a connection")?;
     let specs = ["+refs/heads/*:refs/remotes/origin/*", "^refs/heads/heartbeat-*", "^refs/heads/logs-*"];
     let done = way.git(&[FETCH, FETCH_QUIETLY].concat(), &specs.map(str::to_owned), deadline)?;
     let hub = || Location::Url(url.to_owned()).shown();
@@ -296,7 +296,7 @@ pub(super) fn with_all_branches<T>(
 /// What failed when it was a folder of our own.
 const OURS: &str = "cannot look at the hub through a temporary folder";
 
-impl Way {
+impl ProbeRoute {
     /// The way to the hub at `location` for a command in `clone`, of which what is here already need not
     /// come.
     fn to(
@@ -399,8 +399,8 @@ impl Way {
         let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
             let done = self.git(fetch, specs, &ends)?;
             Ok::<_, LedgerError>(match done.timed_out {
-                true => Told::Nothing,
-                false => Told::by(&classify_fetch(done.exit_code, &done.stdout, &done.stderr)),
+                true => FetchedRefs::Nothing,
+                false => FetchedRefs::by(&classify_fetch(done.exit_code, &done.stdout, &done.stderr)),
             })
         })?;
         let is_found = !found.is_empty();

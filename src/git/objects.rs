@@ -5,12 +5,14 @@ use super::cut_objects;
 use super::identity::{Identity, Person, Unsigned};
 use super::libgit2::{failed, fault, oid, version};
 use super::program::GitProgram;
-use super::pruning::{self, Made};
-use super::tops::{Entry, Top, Tops};
+use super::pruning::{self, WrittenObject};
+use super::tops::{Entry, TopTree, TopTreeCache};
 use crate::domain::id::OpId;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Changes, Commit, Found, LedgerError, Reached, Search, Version, VisitCommit, shows};
+use crate::ledger::{
+    Changes, Commit, FoundOperation, LedgerError, Reached, Search, Version, VisitCommit, shows,
+};
 use crate::machine::failpoint::failpoint;
 use git2::build::TreeUpdateBuilder;
 use git2::{DiffOptions, ErrorClass, ErrorCode, FileMode, ObjectType, Oid, Repository, Signature, Tree};
@@ -39,7 +41,7 @@ pub fn init_bare(path: &Path, branch: &str) -> Result<(), LedgerError> {
 /// The objects of one repository.
 pub(super) struct Objects {
     repository: Repository,
-    tops: Tops,
+    tops: TopTreeCache,
 }
 
 /// The text of a commit that has no parent, with one: libgit2 takes none of which it cannot make out
@@ -53,7 +55,7 @@ fn with_parent(text: &[u8], parent: Option<Oid>) -> Vec<u8> {
 impl Objects {
     pub(super) fn new(repository: Repository) -> Self {
         cut_objects::note(&repository);
-        Self { repository, tops: Tops::default() }
+        Self { repository, tops: TopTreeCache::default() }
     }
 
     pub(super) fn repository(&self) -> &Repository {
@@ -89,7 +91,7 @@ impl Objects {
         failed("cannot read a commit of the hub", tree_of(&self.repository, oid(at)?))
     }
 
-    fn top(&self, at: &Version) -> Result<Arc<Top>, LedgerError> {
+    fn top(&self, at: &Version) -> Result<Arc<TopTree>, LedgerError> {
         failed("cannot read a commit of the hub", self.tops.of(&self.repository, oid(at)?))
     }
 
@@ -251,7 +253,7 @@ impl Objects {
         at: &Version,
         changes: &Changes,
         since: Timestamp,
-    ) -> Result<Vec<Made>, LedgerError> {
+    ) -> Result<Vec<WrittenObject>, LedgerError> {
         let what = "cannot read what was just written";
         let root = self.tree(at)?;
         let mut made = BTreeMap::from([(oid(at)?, None), (root.id(), None)]);
@@ -264,10 +266,12 @@ impl Objects {
         }
         let odb = failed(what, self.repository.odb())?;
         let made = made.into_iter().map(|(id, document)| match document {
-            Some(document) => Ok(Made { id, kind: ObjectType::Blob, bytes: document.bytes().to_vec() }),
+            Some(document) => {
+                Ok(WrittenObject { id, kind: ObjectType::Blob, bytes: document.bytes().to_vec() })
+            }
             None => {
                 let object = failed(what, odb.read(id))?;
-                Ok(Made { id, kind: object.kind(), bytes: object.data().to_vec() })
+                Ok(WrittenObject { id, kind: object.kind(), bytes: object.data().to_vec() })
             }
         });
         let made = made.collect::<Result<Vec<_>, LedgerError>>()?;
@@ -339,7 +343,7 @@ impl Objects {
             if !shows(&message, op) {
                 return ControlFlow::Continue(());
             }
-            found = Some(Found {
+            found = Some(FoundOperation {
                 version: version(id),
                 before: commit.parents().next().map(version),
                 at: commit.at(),

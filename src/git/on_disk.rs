@@ -12,8 +12,8 @@ use crate::domain::record::Record;
 use crate::domain::time::Timestamp;
 use crate::ledger::Location;
 use crate::ledger::{
-    Content, Documents as _, Ledger, LedgerError, Lost, Outcome, Past, Reached, Settings, Stop, StoreCause,
-    Transaction, Version,
+    Abort, Content, Documents as _, Ledger, LedgerError, LostCommits, Outcome, Past, Reached, Settings,
+    StoreCause, Transaction, Version,
 };
 use crate::machine::{clock, files, random};
 use git2::{ObjectType, Oid, Repository};
@@ -32,12 +32,12 @@ fn ledger_at(path: &Path, founding: bool) -> Result<Ledger, LedgerError> {
     open(OpenOptions { location: Location::Path(path.to_owned()), clone: None, settings })
 }
 
-struct Hub {
+struct HubOnDisk {
     folder: tempfile::TempDir,
     ledger: Ledger,
 }
 
-impl Hub {
+impl HubOnDisk {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
         init_bare(folder.path(), "main").expect("repository");
@@ -53,7 +53,7 @@ impl Hub {
     fn write(
         &mut self,
         says: &str,
-        apply: impl Fn(&mut Transaction<'_>) -> Result<(), Stop>,
+        apply: impl Fn(&mut Transaction<'_>) -> Result<(), Abort>,
     ) -> (OpId, Version) {
         let op = OpId::new(&random::id()).expect("an id");
         let apply = |transaction: &mut Transaction<'_>| {
@@ -95,7 +95,7 @@ fn now() -> Timestamp {
 
 const JOBS: &str = "coordination/jobs.json";
 
-fn put<'a>(path: &'a str, text: &'a str) -> impl Fn(&mut Transaction<'_>) -> Result<(), Stop> + 'a {
+fn put<'a>(path: &'a str, text: &'a str) -> impl Fn(&mut Transaction<'_>) -> Result<(), Abort> + 'a {
     move |transaction| {
         transaction.put_text(path, text.to_owned());
         Ok(())
@@ -104,7 +104,7 @@ fn put<'a>(path: &'a str, text: &'a str) -> impl Fn(&mut Transaction<'_>) -> Res
 
 #[test]
 fn what_is_written_is_read_as_it_stands() {
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     assert_eq!(hub.ledger.known_tip(), None);
     hub.write("found", put(JOBS, "1"));
     hub.write("more", |transaction| {
@@ -165,7 +165,7 @@ fn what_is_written_is_read_as_it_stands() {
 
 #[test]
 fn an_operation_is_found_where_it_happened() {
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     let (first, at_first) = hub.write("job add: a", put(JOBS, "1"));
     let (second, at_second) = hub.write("job add: b", put(JOBS, "2"));
     for (op, since, expected) in [
@@ -191,7 +191,7 @@ fn an_operation_is_found_where_it_happened() {
 fn a_walk_shows_each_commit_with_what_it_changed() {
     const LINK: i32 = 0o120_000;
     const FILE: i32 = 0o100_644;
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     hub.write("one", put(JOBS, "1"));
     hub.write("elsewhere", put("README", "x"));
     let (_, third) = hub.write("two", |transaction| {
@@ -245,7 +245,7 @@ fn a_walk_shows_each_commit_with_what_it_changed() {
 #[test]
 fn a_merge_shows_what_it_is_to_each_side() {
     const FILE: i32 = 0o100_644;
-    let hub = Hub::new();
+    let hub = HubOnDisk::new();
     let base = hub.commit(&[], &[("a.json", "1", FILE), ("b.json", "1", FILE)]);
     let ours = hub.commit(&[&base], &[("a.json", "2", FILE), ("b.json", "1", FILE)]);
     let theirs = hub.commit(&[&base], &[("a.json", "1", FILE), ("b.json", "2", FILE)]);
@@ -269,7 +269,7 @@ fn a_merge_shows_what_it_is_to_each_side() {
 
 #[test]
 fn what_a_history_lost_is_told_once_with_what_led_to_it() {
-    let hub = Hub::new();
+    let hub = HubOnDisk::new();
     let base = hub.commit(&[], &[]);
     let tip = hub.commit(&[&base], &[("a", "1", 0o100_644)]);
     let gone = hub.commit(&[&base], &[("b", "1", 0o100_644)]);
@@ -278,7 +278,7 @@ fn what_a_history_lost_is_told_once_with_what_led_to_it() {
     let objects = || Objects::new(hub.repository());
     let lost = || {
         let lost = walk::lost(&objects(), &objects(), "refs/heads/main", &tip).expect("reads");
-        let told = |lost: Lost| (lost.tip, lost.kept_as, lost.commits.len());
+        let told = |lost: LostCommits| (lost.tip, lost.kept_as, lost.commits.len());
         lost.into_iter().map(told).collect::<Vec<_>>()
     };
     assert_eq!(lost(), []);
@@ -292,7 +292,7 @@ fn what_a_history_lost_is_told_once_with_what_led_to_it() {
 
 #[test]
 fn a_hub_that_lost_its_documents_says_where_they_are() {
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     let (_, last) = hub.write("found", put(JOBS, "{}"));
     let without = hub.commit(&[&last], &[("README", "x", 0o100_644)]);
     hub.point("refs/heads/main", &without);
@@ -352,7 +352,7 @@ fn what_a_clone_says_of_itself() {
 
 #[test]
 fn what_is_damaged_is_not_taken_for_what_is_not_there() {
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     let (_, tip) = hub.write("found", put(JOBS, "{}"));
     let folder = Objects::new(hub.repository());
     assert!(folder.read(&tip, JOBS).expect("reads").is_some());
@@ -379,7 +379,7 @@ fn copied(from: &Path) -> tempfile::TempDir {
 
 #[test]
 fn an_object_that_a_loss_of_power_left_torn_is_written_anew() {
-    let mut hub = Hub::new();
+    let mut hub = HubOnDisk::new();
     hub.write("found", put(JOBS, "1"));
     let (op, document) = (OpId::new(&random::id()).expect("an id"), "2".repeat(100));
     let objects = |folder: &Path| files::walk(&folder.join("objects"), "", 10_000).expect("lists");
@@ -417,7 +417,7 @@ fn an_object_that_a_loss_of_power_left_torn_is_written_anew() {
 #[test]
 fn a_document_is_read_up_to_its_bound() {
     use crate::domain::json::DOCUMENT_BYTES_MAX;
-    let hub = Hub::new();
+    let hub = HubOnDisk::new();
     let (fits, too_large) = (" ".repeat(DOCUMENT_BYTES_MAX), " ".repeat(DOCUMENT_BYTES_MAX + 1));
     let tip = hub.commit(&[], &[("fits.json", &fits, 0o100_644), ("large.json", &too_large, 0o100_644)]);
     let objects = Objects::new(hub.repository());

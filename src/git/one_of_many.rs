@@ -11,7 +11,7 @@ use crate::domain::table::{Row as _, Table};
 use crate::domain::time::Timestamp;
 use crate::ledger::Location;
 use crate::ledger::{
-    Documents as _, Freshness, Ledger, LedgerError, Outcome, Request, RequestResult, Settings, Stop,
+    Abort, Documents as _, Freshness, Ledger, LedgerError, Outcome, Request, RequestResult, Settings,
     StoreCause, Transaction,
 };
 use crate::machine::random;
@@ -26,7 +26,7 @@ const ODD: [usize; 3] = [0, 17, MANY - 1];
 
 const ARCHIVE: &str = "coordination/archive/jobs-2025-10.json";
 
-type What<'a> = Box<dyn Fn(&mut Transaction<'_>) -> Result<(), Stop> + 'a>;
+type What<'a> = Box<dyn Fn(&mut Transaction<'_>) -> Result<(), Abort> + 'a>;
 
 fn now() -> Timestamp {
     Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
@@ -77,7 +77,7 @@ fn hub(path: &str, bytes: &[u8], is_lost: bool) -> tempfile::TempDir {
     folder
 }
 
-fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Stop> {
+fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Abort> {
     let mut jobs: Table<Job> = transaction.table()?;
     jobs.push(Job::new(id.to_owned(), "build".to_owned(), transaction.now()));
     transaction.put_table(&jobs)?;
@@ -85,7 +85,7 @@ fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-fn update(folder: &Path, odd: impl Fn(&mut Transaction<'_>) -> Result<(), Stop>) -> Vec<RequestResult<()>> {
+fn update(folder: &Path, odd: impl Fn(&mut Transaction<'_>) -> Result<(), Abort>) -> Vec<RequestResult<()>> {
     let odd = &odd;
     let what = |number: usize| -> What<'_> {
         if ODD.contains(&number) {
@@ -103,7 +103,7 @@ fn update(folder: &Path, odd: impl Fn(&mut Transaction<'_>) -> Result<(), Stop>)
 
 #[test]
 fn what_cannot_be_used_stops_those_that_need_it_and_no_other() {
-    type Odd = fn(&mut Transaction<'_>) -> Result<(), Stop>;
+    type Odd = fn(&mut Transaction<'_>) -> Result<(), Abort>;
     let messages: Odd = |transaction| transaction.table::<Message>().map(drop);
     let archive: Odd = |transaction| transaction.table_at::<Job>(ARCHIVE).map(drop);
     let record: Odd = |transaction| {

@@ -3,7 +3,7 @@
 use super::addresses::Addresses;
 use super::cache::HubCopy;
 use super::classify::is_about_owner;
-use super::engine::{GitEngine, Reach};
+use super::engine::{Access, GitEngine};
 use super::in_process::why_not_in_process;
 use super::libgit2::fault;
 use super::permitted;
@@ -33,7 +33,7 @@ pub fn open(options: OpenOptions) -> Result<Ledger, LedgerError> {
         Location::Path(path) => {
             let repository = open_path(path)?;
             match why_not_in_process(&repository) {
-                None => GitEngine::new(name, repository, Reach::Itself, options.clone),
+                None => GitEngine::new(name, repository, Access::Itself, options.clone),
                 Some(_) => copied(name, &options.location.address(), options.clone)?
                     .with_options(permitted::options_for(path)),
             }
@@ -117,11 +117,11 @@ fn copied(name: String, url: &str, clone: Option<PathBuf>) -> Result<GitEngine, 
     if let Some(clone) = clone
         && let Ok(repository) = permitted::open(&clone)
     {
-        return Ok(GitEngine::new(name, repository, Reach::Origin { copy: None }, Some(clone)));
+        return Ok(GitEngine::new(name, repository, Access::Origin { copy: None }, Some(clone)));
     }
     let (repository, copy) = HubCopy::open(url)?;
     one_place(&repository)?;
-    Ok(GitEngine::new(name, repository, Reach::Origin { copy: Some(copy) }, None))
+    Ok(GitEngine::new(name, repository, Access::Origin { copy: Some(copy) }, None))
 }
 
 /// Refuses a hub that git, by the user's settings, would read from one place and push to another.

@@ -8,7 +8,7 @@
 use super::libgit2::failed;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
-use crate::machine::folder::{self, Found};
+use crate::machine::folder::{self, DirectoryEntry};
 use crate::machine::{Deadline, Machine, asked, clock, facts, files, notice, random};
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ const TORN: &str = "muster.torn";
 
 /// An object that a write needs, as it can be written again.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
+pub(super) struct WrittenObject {
     pub id: Oid,
     pub kind: ObjectType,
     pub bytes: Vec<u8>,
@@ -57,7 +57,7 @@ pub(super) fn outwait(repository: &Repository) {
 /// When something is gone and cannot be written.
 pub(super) fn put_back(
     repository: &Repository,
-    made: &[Made],
+    made: &[WrittenObject],
     deadline: &Deadline,
 ) -> Result<(), LedgerError> {
     let patience = Machine::real().deadline(GC_PATIENCE.min(deadline.left()));
@@ -72,9 +72,10 @@ pub(super) fn put_back(
     }
 }
 
-fn write_missing(repository: &Repository, made: &[Made]) -> Result<(), LedgerError> {
+fn write_missing(repository: &Repository, made: &[WrittenObject]) -> Result<(), LedgerError> {
     const WRITING: &str = "cannot write again what `git gc` removed";
-    let mut missing: Vec<&Made> = made.iter().filter(|one| !file_of(repository, one.id).is_file()).collect();
+    let mut missing: Vec<&WrittenObject> =
+        made.iter().filter(|one| !file_of(repository, one.id).is_file()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -97,7 +98,7 @@ fn write_missing(repository: &Repository, made: &[Made]) -> Result<(), LedgerErr
 /// When one of them is not what its name says.
 pub(super) fn check_found(
     repository: &Repository,
-    made: &[Made],
+    made: &[WrittenObject],
     since: Timestamp,
 ) -> Result<(), LedgerError> {
     const READING: &str = "cannot read what is in the hub already";
@@ -124,7 +125,7 @@ pub(super) fn set_torn_aside(repository: &Repository, since: Timestamp) {
         return;
     }
     let age_max = clock::wall().since(since).saturating_add(TOUCHED_MARGIN);
-    let is_touched = |found: &Found| !found.is_folder && (found.age <= age_max || found.bytes == 0);
+    let is_touched = |found: &DirectoryEntry| !found.is_folder && (found.age <= age_max || found.bytes == 0);
     for found in folder::find(&objects, 1, &is_touched) {
         let Some(id) = id_of(&found.path) else { continue };
         let is_torn =
@@ -195,13 +196,13 @@ mod tests {
         let odb = repository.odb().expect("odb");
         let made = |text: &[u8]| {
             let id = odb.write(ObjectType::Blob, text).expect("writes");
-            Made { id, kind: ObjectType::Blob, bytes: text.to_vec() }
+            WrittenObject { id, kind: ObjectType::Blob, bytes: text.to_vec() }
         };
         let (gone, packed) = (made(b"gone"), made(b"packed"));
         let mut pack = repository.packbuilder().expect("pack");
         pack.insert_object(packed.id, None).expect("inserts");
         pack.write(&folder.path().join("objects/pack"), 0).expect("writes");
-        let file = |one: &Made| file_of(&repository, one.id);
+        let file = |one: &WrittenObject| file_of(&repository, one.id);
         for one in [&gone, &packed] {
             // What was looked at is remembered, also when it is gone.
             odb.read(one.id).expect("is there");

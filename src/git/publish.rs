@@ -4,13 +4,13 @@
 //! *not* used: it overwrites the remote ref without comparing, and lost a third of the
 //! acknowledged writes of eight writers. Everywhere else `git push` does it, with a lease.
 
-use super::abandoned::{self, Waited};
+use super::abandoned::{self, WaitResult};
 use super::classify::{broken_store, classify_push, store_cause};
 use super::commits::CommitText;
 use super::libgit2::io_cause;
 use super::objects::Objects;
 use super::program::GitProgram;
-use super::pruning::{self, Made};
+use super::pruning::{self, WrittenObject};
 use super::ref_lock::{self, Refused, Step};
 use super::refs::{GONE, LOST, seen};
 use crate::domain::bad_branch::BadBranch;
@@ -47,7 +47,7 @@ fn oid(text: Option<&crate::ledger::Version>) -> Result<Oid, Error> {
 pub(super) fn in_process(
     repository: &Repository,
     moves: &[Move],
-    made: &[Made],
+    made: &[WrittenObject],
     deadline: &Deadline,
 ) -> Publication {
     let publication = move_in_process(repository, moves, deadline);
@@ -80,8 +80,8 @@ fn move_in_process(repository: &Repository, moves: &[Move], deadline: &Deadline)
             let locks: Vec<_> =
                 steps.iter().flatten().map(|step| ref_lock::lock_of(repository, &step.reference)).collect();
             match abandoned::outwait(repository, &locks, false, deadline) {
-                Waited::Over => Publication::Busy(None),
-                Waited::Stands(held) => Publication::Busy(Some(held)),
+                WaitResult::Over => Publication::Busy(None),
+                WaitResult::Stands(held) => Publication::Busy(Some(held)),
             }
         }
         Err(Refused::InTheWay(other)) => {
@@ -310,8 +310,8 @@ fn past_abandoned_lock(
         Err(error) if error.code() == ErrorCode::Locked => {
             let locks = [reference, "packed-refs"].map(|name| ref_lock::lock_of(repository, name));
             match abandoned::outwait(repository, &locks, false, &Machine::real().deadline(LOCK_PATIENCE)) {
-                Waited::Over => change(),
-                Waited::Stands(held) => {
+                WaitResult::Over => change(),
+                WaitResult::Stands(held) => {
                     Err(Error::new(ErrorCode::Locked, ErrorClass::Reference, held.to_string()))
                 }
             }
@@ -431,7 +431,7 @@ mod tests {
         let made = (0..100).map(|number| {
             let bytes = format!("made {number}").into_bytes();
             let id = Oid::hash_object(git2::ObjectType::Blob, &bytes).expect("an id");
-            Made { id, kind: git2::ObjectType::Blob, bytes }
+            WrittenObject { id, kind: git2::ObjectType::Blob, bytes }
         });
         let made = made.into_iter().find(|made| !folder_of(made.id).exists()).expect("one");
         let moved = [to("main", None, first)];

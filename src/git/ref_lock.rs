@@ -7,7 +7,7 @@
 //! keeps locked when that process ends. A lock is renamed into place only while it is still the very
 //! file that was linked: what others put there is never put in place by us.
 
-use crate::domain::ref_lock::Mark;
+use crate::domain::ref_lock::LockMark;
 use crate::machine::failpoint::failpoint;
 use crate::machine::{clock, environment, file_lock, files, random};
 use git2::{ErrorCode, Oid, Repository, Signature};
@@ -255,7 +255,7 @@ pub(super) struct Owner {
     /// For people.
     pub told: String,
     /// What can be known of its process.
-    pub mark: Mark,
+    pub mark: LockMark,
     /// Where the mark lies.
     pub path: PathBuf,
 }
@@ -269,7 +269,7 @@ pub(super) fn owner(repository: &Repository, lock: &Path, is_local: bool) -> Opt
     let mut parts = name.split('.');
     let (host, started, process) = (parts.next()?, parts.next()?, parts.next()?);
     let is_of_this_host = host == host_name();
-    let mark = Mark {
+    let mark = LockMark {
         // Two machines may have been started from one image.
         is_of_this_boot: started == boot() && (is_local || is_of_this_host),
         is_kept: file_lock::is_kept(&folder.join(&name)),
@@ -279,9 +279,9 @@ pub(super) fn owner(repository: &Repository, lock: &Path, is_local: bool) -> Opt
 
 /// Removes the marks of processes that are gone and left no lock.
 pub(super) fn sweep(repository: &Repository) {
-    use crate::machine::folder::{Found, find};
-    let is_lock = |found: &Found| !found.is_folder && found.name().ends_with(".lock");
-    let is_old = |found: &Found| !found.is_folder && found.age >= MARK_AGE_MIN;
+    use crate::machine::folder::{DirectoryEntry, find};
+    let is_lock = |found: &DirectoryEntry| !found.is_folder && found.name().ends_with(".lock");
+    let is_old = |found: &DirectoryEntry| !found.is_folder && found.age >= MARK_AGE_MIN;
     let folder = folder(repository);
     let identity = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
     let locks = find(&repository.commondir().join("refs"), DEPTH_MAX, &is_lock);

@@ -57,7 +57,7 @@ impl PutBack {
 }
 
 /// A commit, as far as it says where it stands.
-struct Known {
+struct CommitFacts {
     parents: Vec<Oid>,
     seconds: i64,
     carries_operation: bool,
@@ -82,7 +82,7 @@ pub(super) fn newest(repository: &Repository, reference: &str) -> Option<Version
     sound.iter().find(|id| follows(**id)).or(sound.first()).copied().map(version)
 }
 
-fn commits(repository: &Repository) -> Option<HashMap<Oid, Known>> {
+fn commits(repository: &Repository) -> Option<HashMap<Oid, CommitFacts>> {
     let odb = repository.odb().ok()?;
     let mut ids = Vec::new();
     // Stops with an error when there are too many; then those are looked at that were found.
@@ -96,14 +96,14 @@ fn commits(repository: &Repository) -> Option<HashMap<Oid, Known>> {
         let commit = (kind == ObjectType::Commit).then(|| CommitText::read(&odb, id).ok())??;
         let carries_operation = ops_in(&commit.message()).next().is_some();
         let parents = commit.parents().collect();
-        Some((id, Known { parents, seconds: commit.seconds().unwrap_or(0), carries_operation }))
+        Some((id, CommitFacts { parents, seconds: commit.seconds().unwrap_or(0), carries_operation }))
     };
     Some(ids.into_iter().filter_map(known).collect())
 }
 
 /// How many commits lead to each in the longest line, and whether one of them, or it, carries an
 /// operation. A commit whose history is not all there has none.
-fn lengths(commits: &HashMap<Oid, Known>) -> HashMap<Oid, (usize, bool)> {
+fn lengths(commits: &HashMap<Oid, CommitFacts>) -> HashMap<Oid, (usize, bool)> {
     let mut lengths: HashMap<Oid, (usize, bool)> = HashMap::new();
     let mut broken = HashSet::new();
     for start in commits.keys() {
@@ -145,9 +145,9 @@ mod tests {
 
     const OP: &str = "Muster-Op: 019a7c3e-5f0e-7d31-b1ce-0a2f3c4d5e6f";
 
-    struct Hub(tempfile::TempDir, Repository);
+    struct SalvageHub(tempfile::TempDir, Repository);
 
-    impl Hub {
+    impl SalvageHub {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("folder");
             let repository = Repository::init_bare(folder.path()).expect("repository");
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_commit_that_a_broken_ref_named_is_told_by_its_history() {
-        let hub = Hub::new();
+        let hub = SalvageHub::new();
         // Opened anew: one that is open remembers what is gone.
         let opened = || Repository::open_bare(hub.0.path()).expect("opens");
         let found = || newest(&opened(), "refs/heads/main").map(|found| found.to_string());

@@ -100,7 +100,7 @@ impl SourceError {
 
 /// What is to be checked out. The commit counts where both are given.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct WantedCommit<'a> {
     /// A branch.
     pub branch: Option<&'a str>,
     /// A commit, by its id, or a tag.
@@ -165,7 +165,7 @@ impl Source {
     /// When there is no such branch or commit, or the source cannot be reached.
     pub fn check_out(
         &self,
-        wanted: Wanted<'_>,
+        wanted: WantedCommit<'_>,
         folder: &Path,
         deadline: &Deadline,
     ) -> Result<CheckedOut, SourceError> {
@@ -237,7 +237,7 @@ impl Source {
     ) -> Result<Option<String>, SourceError> {
         let GoodBuild { branch, commit, at, message } = build;
         let _lock = self.lock(deadline)?;
-        let wanted = Wanted { branch: None, commit: Some(commit) };
+        let wanted = WantedCommit { branch: None, commit: Some(commit) };
         let commit = self.find(wanted, deadline)?;
         let tags = self.build_tags(Some(branch), deadline)?;
         let at = match place_of(&tags, (branch, &commit), at) {
@@ -286,7 +286,7 @@ impl Source {
     }
 
     /// The commit that is wanted, fetched if it is not here.
-    fn find(&self, wanted: Wanted<'_>, deadline: &Deadline) -> Result<String, SourceError> {
+    fn find(&self, wanted: WantedCommit<'_>, deadline: &Deadline) -> Result<String, SourceError> {
         let missing = |what: String| SourceError::Missing { source_shown: self.shown(), what };
         let names = match (wanted.commit, wanted.branch) {
             (Some(commit), _) => {

@@ -25,13 +25,13 @@ pub(super) struct Entry {
 
 /// The entries at the top of a commit, by name.
 #[derive(Debug)]
-pub(super) struct Top {
+pub(super) struct TopTree {
     /// In the order of git; names that are no text are left out: no document has one.
     pub entries: Vec<(String, Entry)>,
     places: HashMap<String, usize>,
 }
 
-impl Top {
+impl TopTree {
     fn read(repository: &Repository, commit: Oid) -> Result<Self, Error> {
         let tree = tree_of(repository, commit)?;
         let entry = |entry: &git2::TreeEntry<'_>| {
@@ -51,15 +51,15 @@ impl Top {
 
 /// Those that were read last, by their commits: what a commit holds never changes.
 #[derive(Debug, Default)]
-pub(super) struct Tops(RefCell<Vec<(Oid, Arc<Top>)>>);
+pub(super) struct TopTreeCache(RefCell<Vec<(Oid, Arc<TopTree>)>>);
 
-impl Tops {
+impl TopTreeCache {
     /// The top of a commit.
-    pub(super) fn of(&self, repository: &Repository, commit: Oid) -> Result<Arc<Top>, Error> {
+    pub(super) fn of(&self, repository: &Repository, commit: Oid) -> Result<Arc<TopTree>, Error> {
         if let Some((_, top)) = self.0.borrow().iter().find(|(kept, _)| *kept == commit) {
             return Ok(Arc::clone(top));
         }
-        let top = Arc::new(Top::read(repository, commit)?);
+        let top = Arc::new(TopTree::read(repository, commit)?);
         if top.entries.len() >= ENTRIES_KEPT_MIN {
             let mut kept = self.0.borrow_mut();
             if kept.len() == TOPS_KEPT_MAX {
@@ -92,7 +92,7 @@ mod tests {
             );
             repository.odb().and_then(|odb| odb.write(ObjectType::Commit, text.as_bytes())).expect("writes")
         };
-        let tops = Tops::default();
+        let tops = TopTreeCache::default();
         for (files, is_kept) in [(1, false), (ENTRIES_KEPT_MIN, true)] {
             let commit = commit(files);
             let [first, second] = [(); 2].map(|()| tops.of(&repository, commit).expect("reads"));

@@ -22,7 +22,7 @@ const READING: &str = "cannot read the history of the hub";
 
 /// What a look did not get to see.
 #[derive(Debug)]
-pub(super) enum Unseen {
+pub(super) enum UnreadHistory {
     /// The history that is here ends, as in a shallow clone.
     End,
     /// It is longer than what is looked at, or has more sides.
@@ -38,8 +38,8 @@ pub(super) fn versions(
     tip: Oid,
     path: &str,
     visit: &mut VisitVersion<'_>,
-) -> Result<Option<Unseen>, LedgerError> {
-    let look = Look::new(objects, path)?;
+) -> Result<Option<UnreadHistory>, LedgerError> {
+    let look = VersionSearch::new(objects, path)?;
     let (mut seen, mut contents) = (HashSet::from([tip]), HashSet::new());
     // Of a merge the side that was written last comes first; of one second what is nearer.
     let (mut open, mut number) = (BinaryHeap::from([(i64::MAX, Reverse(0), tip)]), 0_usize);
@@ -62,7 +62,7 @@ pub(super) fn versions(
             open.push((look.seconds(parent), Reverse(number), parent));
         }
     }
-    Ok(Some(unseen.unwrap_or(Unseen::More)))
+    Ok(Some(unseen.unwrap_or(UnreadHistory::More)))
 }
 
 /// The newest versions of `path` that are whole: one, or one of each side of the merges on top of them. Clocks
@@ -72,8 +72,8 @@ pub(super) fn sides(
     tip: Oid,
     path: &str,
     is_whole: &IsWhole<'_>,
-) -> Result<(Vec<Side>, Option<Unseen>), LedgerError> {
-    let look = Look::new(objects, path)?;
+) -> Result<(Vec<Side>, Option<UnreadHistory>), LedgerError> {
+    let look = VersionSearch::new(objects, path)?;
     let (mut seen, mut contents) = (HashSet::from([tip]), HashSet::new());
     let (mut open, mut found, mut unseen) = (vec![tip], Vec::new(), None);
     for _ in 0..COMMITS_MAX {
@@ -104,7 +104,7 @@ pub(super) fn sides(
         }
     }
     if !open.is_empty() || found.len() > SIDES_MAX {
-        unseen.get_or_insert(Unseen::More);
+        unseen.get_or_insert(UnreadHistory::More);
         found.truncate(SIDES_MAX);
     }
     let sides = look.parted(found, &mut unseen);
@@ -112,18 +112,18 @@ pub(super) fn sides(
 }
 
 /// One document in one history.
-struct Look<'a> {
+struct VersionSearch<'a> {
     objects: &'a Objects,
     odb: git2::Odb<'a>,
     path: &'a str,
 }
 
-impl<'a> Look<'a> {
+impl<'a> VersionSearch<'a> {
     fn new(objects: &'a Objects, path: &'a str) -> Result<Self, LedgerError> {
         Ok(Self { objects, odb: failed(READING, objects.repository().odb())?, path })
     }
 
-    fn parents(&self, id: Oid) -> Result<Vec<Oid>, Unseen> {
+    fn parents(&self, id: Oid) -> Result<Vec<Oid>, UnreadHistory> {
         match CommitText::read(&self.odb, id) {
             Ok(commit) => Ok(commit.parents().collect()),
             Err(error) => Err(self.missing(id, &error)),
@@ -131,11 +131,11 @@ impl<'a> Look<'a> {
     }
 
     /// A commit that cannot be read.
-    fn missing(&self, id: Oid, error: &git2::Error) -> Unseen {
+    fn missing(&self, id: Oid, error: &git2::Error) -> UnreadHistory {
         if error.code() == ErrorCode::NotFound && self.objects.repository().is_shallow() {
-            return Unseen::End;
+            return UnreadHistory::End;
         }
-        Unseen::Lost(Some(id), fault(READING, error).into())
+        UnreadHistory::Lost(Some(id), fault(READING, error).into())
     }
 
     /// When it was made; what cannot be read comes last.
@@ -144,7 +144,7 @@ impl<'a> Look<'a> {
     }
 
     /// What the document holds there; `None` where it is no file, or holds what was looked at already.
-    fn text(&self, id: Oid, contents: &mut HashSet<Oid>) -> Result<Option<Vec<u8>>, Unseen> {
+    fn text(&self, id: Oid, contents: &mut HashSet<Oid>) -> Result<Option<Vec<u8>>, UnreadHistory> {
         if CommitText::read(&self.odb, id).is_err() {
             // Its parents tell.
             return Ok(None);
@@ -168,22 +168,22 @@ impl<'a> Look<'a> {
     }
 
     /// What is gone on the way from a commit to the document.
-    fn lost(&self, commit: Oid, error: LedgerError) -> Unseen {
+    fn lost(&self, commit: Oid, error: LedgerError) -> UnreadHistory {
         let is_lost = |id: &Oid| self.odb.read(*id).is_err();
         let root = CommitText::read(&self.odb, commit).and_then(|commit| commit.tree());
-        let Ok(root) = root else { return Unseen::Lost(Some(commit), error.into()) };
+        let Ok(root) = root else { return UnreadHistory::Lost(Some(commit), error.into()) };
         if is_lost(&root) {
-            return Unseen::Lost(Some(root), error.into());
+            return UnreadHistory::Lost(Some(root), error.into());
         }
         let tree = self.objects.repository().find_tree(root).ok();
         let entry = |path: &Path| tree.as_ref()?.get_path(path).ok().map(|entry| entry.id());
         let mut way: Vec<&Path> = Path::new(self.path).ancestors().collect();
         way.reverse();
-        Unseen::Lost(way.into_iter().filter_map(entry).find(is_lost), error.into())
+        UnreadHistory::Lost(way.into_iter().filter_map(entry).find(is_lost), error.into())
     }
 
     /// The sides without those that another follows on, each with what lay there where it and the first parted.
-    fn parted(&self, found: Vec<(Oid, Vec<u8>)>, unseen: &mut Option<Unseen>) -> Vec<Side> {
+    fn parted(&self, found: Vec<(Oid, Vec<u8>)>, unseen: &mut Option<UnreadHistory>) -> Vec<Side> {
         let repository = self.objects.repository();
         let ids: Vec<Oid> = found.iter().map(|(id, _)| *id).collect();
         let is_before = |id: &Oid| {
@@ -207,13 +207,13 @@ impl<'a> Look<'a> {
         sides
     }
 
-    fn base(&self, one: Oid, two: Oid) -> Result<Option<Vec<u8>>, Unseen> {
+    fn base(&self, one: Oid, two: Oid) -> Result<Option<Vec<u8>>, UnreadHistory> {
         let repository = self.objects.repository();
         let base = match repository.merge_base(one, two) {
             Ok(base) => base,
-            Err(_) if repository.is_shallow() => return Err(Unseen::End),
+            Err(_) if repository.is_shallow() => return Err(UnreadHistory::End),
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(Unseen::Lost(None, fault(READING, &error).into())),
+            Err(error) => return Err(UnreadHistory::Lost(None, fault(READING, &error).into())),
         };
         Ok(Some(self.text(base, &mut HashSet::new())?.unwrap_or_default()))
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     /// What is found below a tip that says nothing, with what lay where the sides parted.
-    fn found(objects: &Objects, tip: Oid) -> (Vec<(String, Option<String>)>, Option<Unseen>) {
+    fn found(objects: &Objects, tip: Oid) -> (Vec<(String, Option<String>)>, Option<UnreadHistory>) {
         let (sides, unseen) = sides(objects, tip, PATH, &|bytes| !bytes.is_empty()).expect("reads");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         (sides.into_iter().map(|side| (text(side.bytes), side.base.map(text))).collect(), unseen)
@@ -286,15 +286,15 @@ mod tests {
         assert!(found(&objects, commit(&objects, &[whole], "", 2)).1.is_none());
         let end = commit(&objects, &[missing], "", 2);
         let unseen = || found(&objects, end).1;
-        assert!(matches!(unseen(), Some(Unseen::Lost(Some(id), _)) if id == missing));
+        assert!(matches!(unseen(), Some(UnreadHistory::Lost(Some(id), _)) if id == missing));
         let mut visited = 0;
         let unread = versions(&objects, end, PATH, &mut |_, _| {
             visited += 1;
             ControlFlow::Continue(())
         });
-        assert!(matches!(unread.expect("reads"), Some(Unseen::Lost(..))) && visited == 1);
+        assert!(matches!(unread.expect("reads"), Some(UnreadHistory::Lost(..))) && visited == 1);
         files::write(&folder.path().join("shallow"), &format!("{end}\n")).expect("writes");
-        assert!(matches!(unseen(), Some(Unseen::End)));
+        assert!(matches!(unseen(), Some(UnreadHistory::End)));
         let enough = versions(&objects, end, PATH, &mut |_, _| ControlFlow::Break(()));
         assert!(enough.expect("reads").is_none());
     }

@@ -8,8 +8,8 @@
 use super::commits::{COMMITS_MAX, CommitText};
 use super::libgit2::{failed, oid, version};
 use super::objects::Objects;
-use crate::ledger::{LedgerError, Reached, Version, Visit, ops_in};
-use ahead::{Ahead, Helpers};
+use crate::ledger::{LedgerError, Reached, Version, Visitor, ops_in};
+use ahead::{Helpers, ReadAhead};
 use git2::{ErrorCode, Oid, Repository};
 use merges::{Merges, PARENTS_MAX};
 use reader::Reader;
@@ -34,7 +34,7 @@ pub(super) fn walk(
     objects: &Objects,
     tip: &Version,
     wants: &dyn Fn(&str) -> bool,
-    visit: &mut Visit<'_>,
+    visit: &mut Visitor<'_>,
 ) -> Result<Reached, LedgerError> {
     let path = objects.repository().path();
     let (way, reached) = way_to(&open(path)?, oid(tip)?)?;
@@ -43,7 +43,7 @@ pub(super) fn walk(
         let repository = open(path)?;
         let reader = Reader::new(&repository, wants)?;
         let mut helpers = Helpers::new(path)?;
-        let mut ahead = Ahead::default();
+        let mut ahead = ReadAhead::default();
         for (index, id) in ids.iter().enumerate() {
             let number = stretch * COMMITS_PER_OPENING + index + 1;
             ahead.plan(*id, before.take(), &reader, &mut merges)?;

@@ -8,7 +8,7 @@
 
 mod one_file;
 
-use super::abandoned::{self, Waited};
+use super::abandoned::{self, WaitResult};
 use super::clone_index::LockedIndex;
 use super::commits::{CommitText, back_from, leads_to, tree_of};
 use super::{old_writers, permitted, publish, ref_lock};
@@ -22,8 +22,8 @@ use git2::{
     RepositoryState,
 };
 use one_file::{
-    How, entry, foreign_filter, is_left_out, left_out, passed_over, present, raw, remove, stays_inside,
-    versions, write,
+    FileChange, entry, foreign_filter, is_left_out, left_out, passed_over, present, raw, remove,
+    stays_inside, versions, write,
 };
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -101,7 +101,7 @@ pub(super) fn follow(top: &Path, branch: &str, target: &str, hub: Option<&Path>)
     // Before anything is changed: files that are ahead of their branch are edits to everybody else.
     let locks = ["heads", "remotes/origin"]
         .map(|folder| ref_lock::lock_of(&repository, &format!("refs/{folder}/{branch}")));
-    if let Waited::Stands(held) =
+    if let WaitResult::Stands(held) =
         abandoned::outwait(&repository, &locks, false, &Machine::real().deadline(LOCK_PATIENCE))
     {
         return Some(format!("the clone `{}` was not brought up to date: {held}", top.display()));
@@ -315,9 +315,9 @@ fn advance(
         let is_left_out = present.is_none() && is_left_out(&index.entries, path);
         let present = if is_left_out { staged } else { present };
         let how = match delta.status() {
-            Delta::Deleted => How::Removed,
-            _ if is_left_out => How::LeftOut,
-            _ => How::LaidOut,
+            Delta::Deleted => FileChange::Removed,
+            _ if is_left_out => FileChange::LeftOut,
+            _ => FileChange::LaidOut,
         };
         changes.push((path.to_owned(), how));
         let as_before = entry(&old, path);
@@ -338,15 +338,15 @@ fn advance(
     }
     for (path, how) in &changes {
         match how {
-            How::Removed => {
+            FileChange::Removed => {
                 remove(repository, path)?;
                 index.entries.remove_path(path)?;
             }
-            How::LaidOut => {
+            FileChange::LaidOut => {
                 write(repository, &new, path)?;
                 index.entries.add_path(path)?;
             }
-            How::LeftOut => index.entries.add(&left_out(&new, path)?)?,
+            FileChange::LeftOut => index.entries.add(&left_out(&new, path)?)?,
         }
     }
     failpoint("files");

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// What a document was read as: a table or a record.
-type Parsed = Arc<dyn Any + Send + Sync>;
+type ParsedDocument = Arc<dyn Any + Send + Sync>;
 
 /// The bytes of a document and, once somebody asked for it, its table or record.
 #[derive(Default)]
@@ -21,8 +21,8 @@ pub struct Document {
     bytes: OnceLock<Bytes>,
     /// What it was made from: records that did not change need not be read again.
     before: Option<Arc<Self>>,
-    parsed: OnceLock<Parsed>,
-    written: Option<Arc<dyn Written>>,
+    parsed: OnceLock<ParsedDocument>,
+    written: Option<Arc<dyn WrittenTable>>,
 }
 
 /// What a file holds: a text, which records may share, or not even that.
@@ -46,7 +46,7 @@ impl Bytes {
 }
 
 /// A table that an operation wrote, whatever it holds.
-trait Written: Send + Sync {
+trait WrittenTable: Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn to_bytes(&self) -> Vec<u8>;
     fn bytes_max(&self) -> usize;
@@ -55,7 +55,7 @@ trait Written: Send + Sync {
     fn fallen_token(&self, path: &str, before: &Document) -> Option<String>;
 }
 
-impl<T: Row> Written for Table<T> {
+impl<T: Row> WrittenTable for Table<T> {
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -4,7 +4,7 @@
 //! Knows nothing of what a document holds.
 
 use super::document::Document;
-use super::error::{LedgerError, Stop};
+use super::error::{Abort, LedgerError};
 use super::snapshot::{Documents as _, Snapshot};
 use super::vocabulary::{Changed, Changes};
 use crate::domain::id::OpId;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A document by its branch and path.
-type Place = (String, String);
+type DocumentKey = (String, String);
 
 /// What a set of operations wants changed, before it is a commit.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) struct Draft {
     /// Whether the main branch has to be where it was read, whatever is written elsewhere.
     pub holds_main: bool,
     /// What is published where something was written.
-    published: BTreeMap<Place, Option<Arc<Document>>>,
+    published: BTreeMap<DocumentKey, Option<Arc<Document>>>,
     undo: Undo,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Draft {
 #[derive(Debug, Default)]
 struct Undo {
     /// What stood in the draft before each change, in their order; `None`: nothing did.
-    changes: Vec<(Place, Option<Option<Arc<Document>>>)>,
+    changes: Vec<(DocumentKey, Option<Option<Arc<Document>>>)>,
     /// Branches that are replaced because of it.
     replaced: Vec<String>,
     lines: usize,
@@ -71,7 +71,7 @@ impl Draft {
     ///
     /// # Errors
     /// When it wrote what nobody could read again, or where something stands that cannot be read.
-    pub(super) fn accept(&mut self, op: &OpId, snapshot: &Snapshot<'_>) -> Result<(), Stop> {
+    pub(super) fn accept(&mut self, op: &OpId, snapshot: &Snapshot<'_>) -> Result<(), Abort> {
         self.check()?;
         for (place, _) in &self.undo.changes {
             if self.published.contains_key(place) {

@@ -7,7 +7,10 @@
 
 use super::document::Document;
 use super::error::LedgerError;
-use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitCommit, VisitVersion};
+use super::history::{
+    BelowManual, EarlierContent, IsWhole, LostCommits, MergeSides, OwnCommit, VisitCommit, VisitVersion,
+    Visitor,
+};
 use super::lost::Past;
 use super::vocabulary::{Commit, Move, Publication, Reached, Scope, Search, Version};
 use crate::domain::bad_branch::BadBranch;
@@ -129,14 +132,14 @@ pub(crate) trait EngineHistory {
         &self,
         tip: &Version,
         wants: &dyn Fn(&str) -> bool,
-        visit: &mut Visit<'_>,
+        visit: &mut Visitor<'_>,
     ) -> Result<Reached, LedgerError>;
 
     /// What this host has seen on a branch that does not lead to `tip` any more.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError>;
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<LostCommits>, LedgerError>;
 
     /// What shows that a branch without documents was a hub.
     ///
@@ -152,14 +155,14 @@ pub(crate) trait EngineHistory {
     fn below_foreign(
         &self,
         tip: &Version,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError>;
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError>;
 
     /// What a document was before one of ours.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError>;
+    fn earlier(&self, version: &Version, path: &str) -> Result<EarlierContent, LedgerError>;
 
     /// The documents of all servers in which two versions differ.
     ///
@@ -196,7 +199,7 @@ pub(crate) trait EngineHistory {
         tip: &Version,
         path: &str,
         is_whole: &IsWhole<'_>,
-    ) -> Result<Sides, LedgerError>;
+    ) -> Result<MergeSides, LedgerError>;
 }
 
 /// What a store keeps on this machine and has to tend: a copy of the hub, a connection, the clone around us.

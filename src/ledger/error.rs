@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// Why an operation ended without a result.
 #[derive(Debug, thiserror::Error)]
-pub enum Stop {
+pub enum Abort {
     /// The answer is no.
     #[error("{0}")]
     Refused(Refusal),
@@ -23,13 +23,13 @@ pub enum Stop {
     Fault(#[from] LedgerError),
 }
 
-impl From<Refusal> for Stop {
+impl From<Refusal> for Abort {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<DocumentError> for Stop {
+impl From<DocumentError> for Abort {
     fn from(error: DocumentError) -> Self {
         Self::Fault(error.into())
     }

@@ -127,7 +127,7 @@ impl Cause {
 
 /// Whose words an explanation is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
+pub enum Voice {
     /// The hub: its git, its hooks, the forge around it.
     Hub,
     /// git, here or there.
@@ -145,7 +145,7 @@ pub struct Reason {
     /// What it comes from.
     pub cause: Cause,
     /// Who said it.
-    pub speaker: Speaker,
+    pub speaker: Voice,
     /// What was said: one clean line for people.
     pub words: String,
     /// The branch that is at fault, if one is.
@@ -156,12 +156,12 @@ impl Reason {
     /// What this program says itself.
     #[must_use]
     pub fn of(cause: Cause, words: impl Into<String>) -> Self {
-        Self::said(cause, Speaker::Here, words)
+        Self::said(cause, Voice::Here, words)
     }
 
     /// What somebody else said.
     #[must_use]
-    pub fn said(cause: Cause, speaker: Speaker, words: impl Into<String>) -> Self {
+    pub fn said(cause: Cause, speaker: Voice, words: impl Into<String>) -> Self {
         Self { cause, speaker, words: words.into(), about: None }
     }
 }

@@ -15,12 +15,12 @@ pub enum Freshness {
 
 /// When the hub was last asked, since the boot: for the main branch, and for that with all heartbeats.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct LastRefresh {
     main: Option<Duration>,
     heartbeats: Option<Duration>,
 }
 
-impl Asked {
+impl LastRefresh {
     /// The hub was asked for `scope` by a question that began at `began`.
     pub(super) fn note(&mut self, scope: &Scope, began: Duration) {
         self.main = Some(began);

@@ -18,7 +18,7 @@ pub const UNCHECKED: &str = "Muster-Unchecked";
 
 /// What a commit says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct CommitTrailers {
     /// Which commit.
     pub version: Version,
     /// Who made it.
@@ -34,15 +34,15 @@ pub struct Told {
 }
 
 /// One commit of a walk.
-pub struct Stride<'a> {
+pub struct WalkStep<'a> {
     /// What it says.
-    pub told: Told,
+    pub told: CommitTrailers,
     /// The commits that it merged in; empty unless it is a merge.
-    pub aside: Vec<Told>,
+    pub aside: Vec<CommitTrailers>,
     /// The documents that differ from the commit before, by path.
     pub changed: Vec<(String, Content)>,
     /// What it is to those it merged in, of which it may have dropped something.
-    pub merged: Vec<Merged>,
+    pub merged: Vec<MergeView>,
     /// How many commits were walked, this one included.
     pub number: usize,
     /// How many there are to walk.
@@ -56,7 +56,7 @@ pub struct Stride<'a> {
 pub(crate) type ReadAt<'a> = dyn Fn(&Version, &str) -> Result<Content, LedgerError> + 'a;
 
 /// A merge as seen from one of the histories that it merged in.
-pub struct Merged {
+pub struct MergeView {
     /// Of how many steps those commits consist that came to that history by the merge, without
     /// itself: of as many as they carry operations, and of one at least.
     pub brought: u64,
@@ -66,7 +66,7 @@ pub struct Merged {
     pub(crate) tip: Version,
 }
 
-impl Stride<'_> {
+impl WalkStep<'_> {
     /// Whether it brought in commits of another history.
     #[must_use]
     pub fn is_merge(&self) -> bool {
@@ -93,7 +93,7 @@ impl Stride<'_> {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn merged_in(&self, merged: &Merged, path: &str) -> Result<Content, LedgerError> {
+    pub fn merged_in(&self, merged: &MergeView, path: &str) -> Result<Content, LedgerError> {
         (self.reader)(&merged.tip, path)
     }
 }
@@ -110,11 +110,11 @@ pub enum Content {
 }
 
 /// What a walker does with each commit.
-pub type Visit<'a> = dyn FnMut(&Stride<'_>) -> Result<(), LedgerError> + 'a;
+pub type Visitor<'a> = dyn FnMut(&WalkStep<'_>) -> Result<(), LedgerError> + 'a;
 
 /// Commits that this host had seen on a branch and that are not in its history any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostCommits {
     /// The newest of them.
     pub tip: Version,
     /// Where they still are.
@@ -122,7 +122,7 @@ pub struct Lost {
     /// Under which name they are kept there, if they have one.
     pub kept_as: Option<String>,
     /// The commits, the newest first.
-    pub commits: Vec<Told>,
+    pub commits: Vec<CommitTrailers>,
 }
 
 /// What is done with each of the last commits: who made it, and when by that one's clock, if that can be read.
@@ -136,7 +136,7 @@ pub type IsWhole<'a> = dyn Fn(&[u8]) -> bool + 'a;
 
 /// What a document said last, on each side of the merges after which nobody could read it.
 #[derive(Debug, Default)]
-pub struct Sides {
+pub struct MergeSides {
     /// The newest version of each side that can be read, the side of first parents first.
     pub found: Vec<Side>,
     /// What was not seen of the history, if anything; what it holds may be newer than what was found.
@@ -157,7 +157,7 @@ pub struct Side {
 
 /// One of our commits that others have built on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ours {
+pub struct OwnCommit {
     /// The commit.
     pub version: Version,
     /// The documents that it could not judge.
@@ -166,7 +166,7 @@ pub struct Ours {
 
 /// One of our commits, with what was made on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
+pub struct OwnBase {
     /// The commit.
     pub ours: Version,
     /// The newest by hand on top of it: what comes next is ours again, or nothing.
@@ -174,22 +174,22 @@ pub struct Base {
     /// So many of what was meant are newer.
     pub newer: usize,
     /// Other sides that a merge brought to it, as `meant`: what they changed since they parted was meant.
-    pub beside: Vec<Meant>,
+    pub beside: Vec<Intended>,
 }
 
 /// What was meant: what it was made on, if anything, and the commit.
-pub type Meant = (Option<Version>, Version);
+pub type Intended = (Option<Version>, Version);
 
 /// What lies below the commits by hand on top of a branch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Below {
+pub struct BelowManual {
     /// Those of ours that were met, the newest first: in the end our newest that judged what lies below them,
     /// without those that led to others of them.
-    pub ours: Vec<Base>,
+    pub ours: Vec<OwnBase>,
     /// The documents that one of these could not judge.
     pub unchecked: BTreeSet<String>,
     /// What was meant on the way, the newest first: those of ours that were passed, and what reverts a commit.
-    pub meant: Vec<Meant>,
+    pub meant: Vec<Intended>,
     /// Where the look ended, if none of ours was final: at the bound, or at what is not here.
     pub open: Vec<Version>,
     /// Whether what is not here ended it, as in a shallow clone, and not the bound.
@@ -198,7 +198,7 @@ pub struct Below {
 
 /// What was there before one of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Earlier {
+pub struct EarlierContent {
     /// The versions in which the document says something that it says in none after them, the newest first.
     pub versions: Vec<Version>,
     /// So many of them are shortly before it.

@@ -6,7 +6,7 @@ mod records;
 mod script;
 mod squashed;
 
-use super::error::{LedgerError, Stop};
+use super::error::{Abort, LedgerError};
 use super::memory_store::MemoryStore;
 use super::outcome::Outcome;
 use super::request::Request;
@@ -52,14 +52,14 @@ fn now() -> Timestamp {
     Timestamp::parse("2025-10-29T12:00:00Z").expect("time")
 }
 
-fn counter(transaction: &Transaction<'_>) -> Result<u32, Stop> {
+fn counter(transaction: &Transaction<'_>) -> Result<u32, Abort> {
     let document = transaction.document("main", COUNTER)?.unwrap_or_default();
     let bytes = document.bytes();
     Ok(String::from_utf8_lossy(bytes).parse().unwrap_or(0))
 }
 
 /// Counts one up and answers the new number.
-fn count(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
+fn count(transaction: &mut Transaction<'_>) -> Result<u32, Abort> {
     let next = counter(transaction)? + 1;
     transaction.put_text(COUNTER, next.to_string());
     transaction.describe("count");
@@ -77,7 +77,7 @@ fn op() -> OpId {
 }
 
 /// An operation that answers a number, written down on the spot.
-type Counting<'a> = &'a dyn Fn(&mut Transaction<'_>) -> Result<u32, Stop>;
+type Counting<'a> = &'a dyn Fn(&mut Transaction<'_>) -> Result<u32, Abort>;
 
 fn asked(what: Counting<'_>) -> Request<Counting<'_>> {
     Request { op: op(), now: now(), author: None, what }
@@ -215,7 +215,7 @@ fn what_nobody_could_read_again_is_not_written() {
     use crate::domain::json::DOCUMENT_BYTES_MAX;
     let memory = memory(&[]);
     let grow = |bytes: usize| {
-        move |transaction: &mut Transaction<'_>| -> Result<u32, Stop> {
+        move |transaction: &mut Transaction<'_>| -> Result<u32, Abort> {
             transaction.put_text("coordination/large", "x".repeat(bytes));
             Ok(0)
         }
@@ -245,7 +245,7 @@ fn an_id_with_a_line_break_makes_no_trailer_of_its_own() {
 }
 
 /// Counts one up with a beat on another branch.
-fn count_and_beat(transaction: &mut Transaction<'_>) -> Result<u32, Stop> {
+fn count_and_beat(transaction: &mut Transaction<'_>) -> Result<u32, Abort> {
     let record = crate::domain::record::Record::new(serde_json::json!({"beat": 1}), 0);
     transaction.put_record_on("heartbeat-x", "x/heartbeat.json", &record)?;
     count(transaction)

@@ -3,7 +3,7 @@
 
 use super::document::Document;
 use super::trailers::shows;
-use super::vocabulary::{Commit, Found, Move, Publication, Reached, Search, Version};
+use super::vocabulary::{Commit, FoundOperation, Move, Publication, Reached, Search, Version};
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::domain::time::Timestamp;
@@ -106,7 +106,7 @@ impl MemoryHub {
                 return Search::CannotTell(Reached::Shallow);
             }
             if shows(&stored.message, op) {
-                return Search::Found(Found {
+                return Search::Found(FoundOperation {
                     version: version.clone(),
                     before: stored.parent.clone(),
                     at: stored.made.as_ref().map(|(_, at)| *at),

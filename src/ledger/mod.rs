@@ -44,13 +44,13 @@ mod vocabulary;
 pub use causes::{StoreCause, Unfit};
 pub use document::Document;
 pub(crate) use engine::{Engine, EngineHistory, EngineUpkeep};
-pub use error::{LedgerError, Stop};
-pub use far_side::{Cause, Reason, Speaker};
+pub use error::{Abort, LedgerError};
+pub use far_side::{Cause, Reason, Voice};
 pub use freshness::Freshness;
 pub(crate) use history::VisitCommit;
 pub use history::{
-    Base, Below, Content, Earlier, IsWhole, Lost, Merged, Ours, PASSED_MAX, Side, Sides, Stride, Told,
-    UNCHECKED, Visit, VisitVersion,
+    BelowManual, CommitTrailers, Content, EarlierContent, IsWhole, LostCommits, MergeSides, MergeView,
+    OwnBase, OwnCommit, PASSED_MAX, Side, UNCHECKED, VisitVersion, Visitor, WalkStep,
 };
 pub use location::Location;
 pub use lost::{LostObject, PartialClone, Past};
@@ -65,4 +65,4 @@ pub(crate) use trailers::{ops_in, shows, trailers};
 pub use transaction::Transaction;
 pub use update::{Ledger, Settings};
 pub(crate) use vocabulary::{Changes, Commit, Publication, Scope, Search};
-pub use vocabulary::{Found, Held, Move, Reached, Version};
+pub use vocabulary::{FoundOperation, HeldRefLock, Move, Reached, Version};

@@ -1,6 +1,6 @@
 //! What becomes of an operation: four ways, of which only one means that the hub has it.
 
-use super::vocabulary::{Held, Version};
+use super::vocabulary::{HeldRefLock, Version};
 use crate::domain::id::OpId;
 use crate::domain::refusal::Refusal;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub enum Locked {
     /// Where the hub is, out of our sight.
     There,
     /// On this disk, and this is known of it.
-    Here(Held),
+    Here(HeldRefLock),
 }
 
 /// The proof that an operation was applied.

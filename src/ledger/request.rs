@@ -1,6 +1,6 @@
 //! What the ledger is asked to write: requests as data, which the layer above says how to apply.
 
-use super::error::{LedgerError, Stop};
+use super::error::{Abort, LedgerError};
 use super::outcome::Outcome;
 use super::transaction::Transaction;
 use crate::domain::id::OpId;
@@ -15,17 +15,17 @@ pub trait Apply {
     ///
     /// # Errors
     /// The refusal, or a document that cannot be used.
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop>;
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Abort>;
 }
 
 #[cfg(test)]
 impl<F, A> Apply for F
 where
-    F: Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+    F: Fn(&mut Transaction<'_>) -> Result<A, Abort>,
 {
     type Answer = A;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<A, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<A, Abort> {
         self(transaction)
     }
 }
@@ -49,16 +49,16 @@ pub type RequestResult<A> = Result<Outcome<A>, LedgerError>;
 
 impl<W> Request<W> {
     /// It without what it does.
-    pub(super) fn head(&self) -> Head<'_> {
-        Head { op: &self.op, now: self.now, author: self.author.as_deref() }
+    pub(super) fn head(&self) -> RequestHead<'_> {
+        RequestHead { op: &self.op, now: self.now, author: self.author.as_deref() }
     }
 }
 
 /// Applies the request of this number and tells under which number its answer is kept.
-type ApplyAt<'a> = dyn FnMut(usize, &mut Transaction<'_>) -> Result<usize, Stop> + 'a;
+type ApplyAt<'a> = dyn FnMut(usize, &mut Transaction<'_>) -> Result<usize, Abort> + 'a;
 
 /// One request without what it does.
-pub(super) struct Head<'a> {
+pub(super) struct RequestHead<'a> {
     pub op: &'a OpId,
     pub now: Timestamp,
     pub author: Option<&'a str>,
@@ -66,7 +66,7 @@ pub(super) struct Head<'a> {
 
 /// The requests of one update as the loop sees them, which does not know what they do and answer.
 pub(super) struct Batch<'a> {
-    pub heads: Vec<Head<'a>>,
+    pub heads: Vec<RequestHead<'a>>,
     pub apply: &'a mut ApplyAt<'a>,
 }
 
@@ -85,7 +85,7 @@ impl Batch<'_> {
         self.meant(meant).map(|head| head.now).max()
     }
 
-    fn meant(&self, meant: impl Fn(usize) -> bool) -> impl Iterator<Item = &Head<'_>> {
+    fn meant(&self, meant: impl Fn(usize) -> bool) -> impl Iterator<Item = &RequestHead<'_>> {
         self.heads.iter().enumerate().filter(move |(index, _)| meant(*index)).map(|(_, head)| head)
     }
 }
@@ -106,7 +106,7 @@ mod tests {
             (&[Some("a"), Some("b"), Some("a")], &[0, 2], "a", 2),
             (&[Some("a"), Some("b")], &[0], "a", 0),
         ] {
-            let heads = authors.iter().zip(0..).map(|(author, second)| Head {
+            let heads = authors.iter().zip(0..).map(|(author, second)| RequestHead {
                 op: &op,
                 now: at(second),
                 author: *author,

@@ -3,7 +3,7 @@
 use super::error::LedgerError;
 use super::snapshot::Snapshot;
 use super::update::Ledger;
-use super::vocabulary::{Found, Search, Tips, Version};
+use super::vocabulary::{FoundOperation, Search, Tips, Version};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 
 impl Ledger {
@@ -26,12 +26,20 @@ impl Ledger {
     /// # Errors
     /// When the hub cannot be reached, or when only a part of the history is here and the operation
     /// is not in that: then nobody can tell.
-    pub fn find(&mut self, op: &OpId, since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+    pub fn find(
+        &mut self,
+        op: &OpId,
+        since: Option<&Version>,
+    ) -> Result<Option<FoundOperation>, LedgerError> {
         let found = self.find_once(op, since);
         if self.is_suspect() { self.find_once(op, since) } else { found }
     }
 
-    fn find_once(&mut self, op: &OpId, since: Option<&Version>) -> Result<Option<Found>, LedgerError> {
+    fn find_once(
+        &mut self,
+        op: &OpId,
+        since: Option<&Version>,
+    ) -> Result<Option<FoundOperation>, LedgerError> {
         drop(self.read(true)?);
         let mut branches = vec![self.settings.main.clone()];
         branches.extend(self.engine.branches(HEARTBEAT_BRANCH_PREFIX)?);

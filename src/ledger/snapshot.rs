@@ -3,8 +3,10 @@
 use super::causes::Unfit;
 use super::document::Document;
 use super::engine::{Engine, EngineHistory, EngineUpkeep};
-use super::error::{LedgerError, Stop};
-use super::history::{Below, Earlier, IsWhole, Lost, Ours, Sides, Visit, VisitVersion};
+use super::error::{Abort, LedgerError};
+use super::history::{
+    BelowManual, EarlierContent, IsWhole, LostCommits, MergeSides, OwnCommit, VisitVersion, Visitor,
+};
 use super::vocabulary::{Reached, Search, Tips, Version};
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::{COMMITS_ASKED_MAX, present_by_others};
@@ -27,14 +29,14 @@ pub trait History: Documents {
     /// When the store is damaged.
     fn below_foreign(
         &self,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError>;
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError>;
 
     /// What a document was before one of ours.
     ///
     /// # Errors
     /// When the store is damaged.
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError>;
+    fn earlier(&self, version: &Version, path: &str) -> Result<EarlierContent, LedgerError>;
 
     /// The documents of all servers in which two versions differ.
     ///
@@ -65,7 +67,7 @@ pub trait History: Documents {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError>;
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<MergeSides, LedgerError>;
 }
 
 /// Where documents can be read from.
@@ -114,7 +116,7 @@ pub trait Documents {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn table<T: Row>(&self) -> Result<Table<T>, Stop>
+    fn table<T: Row>(&self) -> Result<Table<T>, Abort>
     where
         Self: Sized,
     {
@@ -125,7 +127,7 @@ pub trait Documents {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn table_at<T: Row>(&self, path: &str) -> Result<Table<T>, Stop>
+    fn table_at<T: Row>(&self, path: &str) -> Result<Table<T>, Abort>
     where
         Self: Sized,
     {
@@ -136,7 +138,7 @@ pub trait Documents {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn record<T: View>(&self, path: &str) -> Result<Option<Record<T>>, Stop>
+    fn record<T: View>(&self, path: &str) -> Result<Option<Record<T>>, Abort>
     where
         Self: Sized,
     {
@@ -147,7 +149,7 @@ pub trait Documents {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn record_on<T: View>(&self, branch: &str, path: &str) -> Result<Option<Record<T>>, Stop>
+    fn record_on<T: View>(&self, branch: &str, path: &str) -> Result<Option<Record<T>>, Abort>
     where
         Self: Sized,
     {
@@ -161,7 +163,7 @@ pub trait Documents {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn table_at<T: Row>(documents: &dyn Documents, path: &str) -> Result<Table<T>, Stop> {
+pub fn table_at<T: Row>(documents: &dyn Documents, path: &str) -> Result<Table<T>, Abort> {
     match documents.document(documents.main(), path)? {
         Some(document) if planted("broken-is-empty") => {
             Ok(document.table(path).map_or_else(|_| Table::empty(path), |table| Table::clone(&table)))
@@ -177,12 +179,12 @@ const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What was read, by branch and path: one operation asks for some documents several times, and a
 /// version never changes.
 #[derive(Default)]
-struct Kept {
+struct ReadCache {
     documents: HashMap<(String, String), Option<Arc<Document>>>,
     bytes: usize,
 }
 
-impl Kept {
+impl ReadCache {
     fn keep(&mut self, place: (String, String), document: Option<Arc<Document>>) {
         let bytes = self.bytes + document.as_ref().map_or(0, |document| document.bytes().len());
         if bytes <= KEPT_BYTES_MAX {
@@ -204,7 +206,7 @@ pub struct Snapshot<'a> {
     engine: &'a dyn Engine,
     main: &'a str,
     tips: RefCell<Tips>,
-    read: RefCell<Kept>,
+    read: RefCell<ReadCache>,
     /// By the prefix of the branches.
     folders: RefCell<HashMap<String, ByFolder>>,
     /// Documents of the main branch that stand in the place of those that were published.
@@ -352,7 +354,11 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn walk(&self, wants: &dyn Fn(&str) -> bool, visit: &mut Visit<'_>) -> Result<Reached, LedgerError> {
+    pub fn walk(
+        &self,
+        wants: &dyn Fn(&str) -> bool,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Reached, LedgerError> {
         self.engine.history().ok_or_else(no_history)?.walk(&self.main_tip()?, wants, visit)
     }
 
@@ -371,7 +377,7 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn lost(&self) -> Result<Vec<Lost>, LedgerError> {
+    pub fn lost(&self) -> Result<Vec<LostCommits>, LedgerError> {
         let tip = self.main_tip()?;
         self.told(Vec::new(), |history| history.lost(self.main, &tip))
     }
@@ -437,16 +443,16 @@ impl<'a> Snapshot<'a> {
 impl History for Snapshot<'_> {
     fn below_foreign(
         &self,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError> {
         match self.tip(self.main)? {
             Some(tip) => self.told(None, |history| history.below_foreign(&tip, is_final)),
             None => Ok(None),
         }
     }
 
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
-        self.told(Earlier::default(), |history| history.earlier(version, path))
+    fn earlier(&self, version: &Version, path: &str) -> Result<EarlierContent, LedgerError> {
+        self.told(EarlierContent::default(), |history| history.earlier(version, path))
     }
 
     fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
@@ -466,9 +472,9 @@ impl History for Snapshot<'_> {
         self.told((), |history| history.versions(self.main, &tip, path, visit))
     }
 
-    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError> {
-        let Some(tip) = self.tip(self.main)? else { return Ok(Sides::default()) };
-        self.told(Sides::default(), |history| history.sides(self.main, &tip, path, is_whole))
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<MergeSides, LedgerError> {
+        let Some(tip) = self.tip(self.main)? else { return Ok(MergeSides::default()) };
+        self.told(MergeSides::default(), |history| history.sides(self.main, &tip, path, is_whole))
     }
 }
 

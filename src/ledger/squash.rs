@@ -11,7 +11,7 @@ const SQUASH_TRIES_MAX: u32 = 8;
 
 /// What a squash found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Squashed {
+pub struct SquashResult {
     /// How many commits the branch held.
     pub commits: usize,
     /// Where they are kept.
@@ -29,10 +29,10 @@ impl Ledger {
         branch: &str,
         backup: Option<&str>,
         now: Timestamp,
-    ) -> Result<Squashed, LedgerError> {
+    ) -> Result<SquashResult, LedgerError> {
         let deadline = self.machine.deadline(self.settings.budget);
         let hub = self.engine.hub().to_owned();
-        let (mut sent, mut made) = (None, None::<(Version, Squashed)>);
+        let (mut sent, mut made) = (None, None::<(Version, SquashResult)>);
         let mut scope = Scope::heartbeats();
         scope.add(branch, true);
         for _ in 0..SQUASH_TRIES_MAX {
@@ -52,9 +52,9 @@ impl Ledger {
                 return Ok(squashed);
             }
             let commits = self.engine.history().ok_or_else(no_history)?.count(&tip)?;
-            let squashed = Squashed { commits, backup: backup.map(str::to_owned) };
+            let squashed = SquashResult { commits, backup: backup.map(str::to_owned) };
             if squashed.commits <= 1 {
-                return Ok(Squashed { backup: None, ..squashed });
+                return Ok(SquashResult { backup: None, ..squashed });
             }
             if self.settings.dry_run {
                 return Ok(squashed);

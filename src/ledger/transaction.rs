@@ -2,8 +2,8 @@
 
 use super::document::Document;
 use super::draft::Draft;
-use super::error::{LedgerError, Stop};
-use super::history::{Below, Earlier, IsWhole, Ours, Sides, VisitVersion};
+use super::error::{Abort, LedgerError};
+use super::history::{BelowManual, EarlierContent, IsWhole, MergeSides, OwnCommit, VisitVersion};
 use super::snapshot::{Documents, History, Snapshot, name_in};
 use super::vocabulary::Version;
 use crate::domain::bad_branch::BadBranch;
@@ -103,7 +103,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn present(&self) -> Result<Timestamp, Stop> {
+    pub fn present(&self) -> Result<Timestamp, Abort> {
         Ok(self.snapshot.present(self.now, self.author)?)
     }
 
@@ -114,7 +114,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// When the store is damaged, or when only a part of the history is here and the operation is not
     /// in that: then nobody can tell.
-    pub fn has_happened(&self, since: Option<&Version>) -> Result<bool, Stop> {
+    pub fn has_happened(&self, since: Option<&Version>) -> Result<bool, Abort> {
         Ok(self.snapshot.holds(self.op, since)?)
     }
 
@@ -128,7 +128,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When a newer version of this program wrote the document.
-    pub fn put_table<T: Row>(&mut self, table: &Table<T>) -> Result<(), Stop> {
+    pub fn put_table<T: Row>(&mut self, table: &Table<T>) -> Result<(), Abort> {
         if table.is_changed() {
             let rows = table.rows().len() + table.broken().len();
             if rows > ROWS_MAX {
@@ -144,7 +144,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When a newer version of this program wrote the document.
-    pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) -> Result<(), Stop> {
+    pub fn put_record<T: View>(&mut self, path: &str, record: &Record<T>) -> Result<(), Abort> {
         if record.is_changed() {
             let text = record.write(path)?;
             check_size(path, &text)?;
@@ -162,7 +162,7 @@ impl<'a> Transaction<'a> {
         branch: &str,
         path: &str,
         record: &Record<T>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Abort> {
         if branch == self.snapshot.main() {
             return self.put_record(path, record);
         }
@@ -228,12 +228,12 @@ impl<'a> Transaction<'a> {
 impl History for Transaction<'_> {
     fn below_foreign(
         &self,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError> {
         self.snapshot.below_foreign(is_final)
     }
 
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+    fn earlier(&self, version: &Version, path: &str) -> Result<EarlierContent, LedgerError> {
         self.snapshot.earlier(version, path)
     }
 
@@ -253,7 +253,7 @@ impl History for Transaction<'_> {
         self.snapshot.versions(path, visit)
     }
 
-    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<Sides, LedgerError> {
+    fn sides(&self, path: &str, is_whole: &IsWhole<'_>) -> Result<MergeSides, LedgerError> {
         self.snapshot.sides(path, is_whole)
     }
 }

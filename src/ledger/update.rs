@@ -12,9 +12,9 @@ use super::causes::StoreCause;
 use super::crowd::Crowd;
 use super::draft::Draft;
 use super::engine::{Engine, EngineUpkeep};
-use super::error::{LedgerError, Stop};
+use super::error::{Abort, LedgerError};
 use super::far_side::Reason;
-use super::freshness::Asked;
+use super::freshness::LastRefresh;
 use super::one_hub::OneHub;
 use super::outcome::{Locked, Outcome};
 use super::pace::Pace;
@@ -69,14 +69,14 @@ pub struct Ledger {
     pub(super) machine: Machine,
     pub(super) one_hub: OneHub,
     /// When the hub was last asked.
-    pub(super) asked: Asked,
+    pub(super) asked: LastRefresh,
     notes: Vec<String>,
 }
 
 impl Ledger {
     /// The hub behind `engine`, as a process of `machine` reaches it.
     pub(crate) fn new(engine: Box<dyn Engine>, settings: Settings, machine: Machine) -> Self {
-        let (one_hub, asked) = (OneHub::default(), Asked::default());
+        let (one_hub, asked) = (OneHub::default(), LastRefresh::default());
         Self { engine, settings, machine, one_hub, asked, notes: Vec::new() }
     }
 
@@ -140,7 +140,7 @@ impl Ledger {
         &mut self,
         op: OpId,
         now: Timestamp,
-        what: impl Fn(&mut Transaction<'_>) -> Result<A, Stop>,
+        what: impl Fn(&mut Transaction<'_>) -> Result<A, Abort>,
     ) -> RequestResult<A> {
         self.write(Request { op, now, author: None, what })
     }
@@ -196,7 +196,7 @@ impl Ledger {
                     if run.may_heal() =>
                 {
                     run.healings += 1;
-                    self.asked = Asked::default();
+                    self.asked = LastRefresh::default();
                     match self.heal() {
                         Ok(true) => {}
                         Ok(false) if batch.heads.len() > 1 => {
@@ -432,7 +432,7 @@ impl Ledger {
                 draft.take_back();
             }
             results.push(match result {
-                Err(Stop::Fault(error)) if run.stops_all(&error) => return Err(error),
+                Err(Abort::Fault(error)) if run.stops_all(&error) => return Err(error),
                 result => result,
             });
         }

@@ -66,14 +66,14 @@ impl Move {
 
 /// What keeps a branch from being moved: a lock that somebody holds, or left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldRefLock {
     /// Which, as the store names it.
     pub lock: String,
     /// Whose it is and how long it is left alone, for people.
     pub told: String,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HeldRefLock {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "`{}`, {}", self.lock, self.told)
     }
@@ -90,7 +90,7 @@ pub(crate) enum Publication {
     StaleOrRepeated,
     /// A branch was being moved by somebody else; nothing moved. With the lock that stood all the time,
     /// where that can be told.
-    Busy(Option<Held>),
+    Busy(Option<HeldRefLock>),
     /// The hub will not have it, now or later; nothing moved.
     Denied(Reason),
     /// The words of a refusal, of a push that had begun and whose answer was cut off. Who speaks before the hub
@@ -148,7 +148,7 @@ pub(crate) struct Commit<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Search {
     /// It is in the history.
-    Found(Found),
+    Found(FoundOperation),
     /// It is not.
     NotThere,
     /// It is not in the part that is here; the rest may hold it.
@@ -157,7 +157,7 @@ pub(crate) enum Search {
 
 /// Where an operation was found in history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundOperation {
     /// The commit that carries it.
     pub version: Version,
     /// The commit before it on its way; `None` of a first commit.

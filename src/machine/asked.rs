@@ -39,11 +39,11 @@ static IS_CUT: AtomicBool = AtomicBool::new(false);
 /// Whether a write of this command is in the hub.
 static HAS_LANDED: AtomicBool = AtomicBool::new(false);
 
-static EARS: OnceLock<Option<Ears>> = OnceLock::new();
-static AT_WORK: Mutex<AtWork> = Mutex::new(AtWork { children: 0, is_writing: false });
+static EARS: OnceLock<Option<SignalPipe>> = OnceLock::new();
+static AT_WORK: Mutex<Deferral> = Mutex::new(Deferral { children: 0, is_writing: false });
 
 /// What the handlers touch.
-struct Ears {
+struct SignalPipe {
     /// The signal that came, or none yet.
     signal: Arc<AtomicUsize>,
     /// Whether a signal ends the process at once, as if nobody listened.
@@ -51,7 +51,7 @@ struct Ears {
 }
 
 /// Why a signal must not end the process at once.
-struct AtWork {
+struct Deferral {
     children: usize,
     is_writing: bool,
 }
@@ -71,12 +71,12 @@ pub(super) fn is_heard_elsewhere() {
 
 /// Which of the signals that come are wishes of their own.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct CaughtSignals {
     /// When the last of them began.
     last: Option<Duration>,
 }
 
-impl Wishes {
+impl CaughtSignals {
     /// Whether a signal that comes `now` is another wish.
     pub(super) fn is_another(&mut self, now: Duration) -> bool {
         let is_of_last = self.last.is_some_and(|last| now < last.saturating_add(ONE_WISH));
@@ -205,7 +205,7 @@ fn signal() -> Option<i32> {
     i32::try_from(number).ok().filter(|number| *number != 0)
 }
 
-fn ears() -> Option<&'static Ears> {
+fn ears() -> Option<&'static SignalPipe> {
     EARS.get().and_then(Option::as_ref)
 }
 
@@ -216,8 +216,8 @@ fn hear() {
     }
 }
 
-fn listen() -> io::Result<Ears> {
-    let ears = Ears { signal: Arc::default(), at_once: Arc::new(AtomicBool::new(true)) };
+fn listen() -> io::Result<SignalPipe> {
+    let ears = SignalPipe { signal: Arc::default(), at_once: Arc::new(AtomicBool::new(true)) };
     for signal in heeded() {
         flag::register_conditional_default(signal, Arc::clone(&ears.at_once))?;
         let number = usize::try_from(signal).unwrap_or_default();
@@ -243,11 +243,11 @@ fn is_in(mask: u64, signal: i32) -> bool {
     u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or_default() & 1 == 1)
 }
 
-fn at_work() -> MutexGuard<'static, AtWork> {
+fn at_work() -> MutexGuard<'static, Deferral> {
     AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl AtWork {
+impl Deferral {
     fn settle(&self) {
         // A wish that came stays one until it is granted.
         if let Some(ears) = ears()
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_comes_soon_after_a_signal_is_no_wish_of_its_own() {
-        let mut wishes = Wishes::default();
+        let mut wishes = CaughtSignals::default();
         let told: Vec<bool> =
             [0, 0, 3, 999, 1000, 1999, 2100].map(|at| wishes.is_another(Duration::from_millis(at))).into();
         assert_eq!(told, [true, false, false, false, true, false, true]);

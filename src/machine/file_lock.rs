@@ -60,15 +60,15 @@ impl NotLocked {
 
 /// Holds the lock until dropped; the kernel frees it when the process dies.
 #[derive(Debug)]
-pub struct FileLock(Place);
+pub struct FileLock(LockTarget);
 
 /// What is locked.
-enum Place {
+enum LockTarget {
     Real(File),
     Simulated(Arc<dyn Simulated>, PathBuf),
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for LockTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Real(file) => file.fmt(f),
@@ -77,7 +77,7 @@ impl fmt::Debug for Place {
     }
 }
 
-impl Place {
+impl LockTarget {
     fn open(machine: &Machine, path: &Path) -> io::Result<Self> {
         if let Some(machine) = machine.stand_in() {
             return Ok(Self::Simulated(Arc::clone(machine), path.to_owned()));
@@ -106,7 +106,7 @@ impl FileLock {
     pub fn acquire(path: &Path, deadline: &Deadline) -> Result<Self, NotLocked> {
         let machine = deadline.machine();
         let impossible = |source| NotLocked::Impossible { path: path.to_owned(), source };
-        let place = Place::open(machine, path).map_err(impossible)?;
+        let place = LockTarget::open(machine, path).map_err(impossible)?;
         let mut pause = PAUSE_FIRST;
         loop {
             match place.try_lock() {
@@ -161,7 +161,7 @@ pub fn try_in(folder: &Path) -> Result<(), NotLocked> {
 impl Drop for FileLock {
     fn drop(&mut self) {
         // A real one is free when its file is closed.
-        if let Place::Simulated(machine, path) = &self.0 {
+        if let LockTarget::Simulated(machine, path) = &self.0 {
             machine.unlock(path);
         }
     }

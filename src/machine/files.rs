@@ -151,7 +151,7 @@ fn make_writable(top: &Path) {
 /// # Errors
 /// When a step fails; the old text is there then.
 pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    put(path, text.as_bytes(), &Manner::BESIDE)
+    put(path, text.as_bytes(), &WriteMode::BESIDE)
 }
 
 /// Replaces the file at `path` by `bytes`, going through a file in `folder`, which must lie on the
@@ -161,7 +161,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), FileError> {
 /// When a step fails; the old bytes are there then.
 pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Result<(), FileError> {
     let mode = if executable { MODE_EXECUTABLE } else { MODE };
-    put(path, bytes, &Manner { folder: Some(folder), mode, flushed: true })
+    put(path, bytes, &WriteMode { folder: Some(folder), mode, flushed: true })
 }
 
 /// [`write()`] for what only this user may read, such as an address with a password in it.
@@ -169,7 +169,7 @@ pub fn replace(path: &Path, bytes: &[u8], executable: bool, folder: &Path) -> Re
 /// # Errors
 /// When a step fails; the old text is there then.
 pub fn write_private(path: &Path, text: &str) -> Result<(), FileError> {
-    put(path, text.as_bytes(), &Manner { mode: MODE_PRIVATE, ..Manner::BESIDE })
+    put(path, text.as_bytes(), &WriteMode { mode: MODE_PRIVATE, ..WriteMode::BESIDE })
 }
 
 /// The rights of a new file, of one that may be run, and of one that is only ours; what the user
@@ -179,7 +179,7 @@ const MODE_EXECUTABLE: u32 = 0o777;
 const MODE_PRIVATE: u32 = 0o600;
 
 /// How a file is put into its place.
-struct Manner<'a> {
+struct WriteMode<'a> {
     /// Where the new file is written before it takes the place of the old; `None`: beside it.
     folder: Option<&'a Path>,
     /// Its rights.
@@ -188,11 +188,11 @@ struct Manner<'a> {
     flushed: bool,
 }
 
-impl Manner<'_> {
+impl WriteMode<'_> {
     const BESIDE: Self = Self { folder: None, mode: MODE, flushed: true };
 }
 
-fn put(path: &Path, bytes: &[u8], manner: &Manner<'_>) -> Result<(), FileError> {
+fn put(path: &Path, bytes: &[u8], manner: &WriteMode<'_>) -> Result<(), FileError> {
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     create_dir(parent)?;
     let temporary = manner.folder.unwrap_or(parent).join(format!(".muster.{}.tmp", super::random::id()));
@@ -238,7 +238,7 @@ pub fn list(folder: &Path) -> Vec<String> {
 
 /// What lies in a folder, and is none itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A regular file.
     File,
     /// A link.
@@ -249,11 +249,11 @@ pub enum Kind {
 
 /// Something found by [`walk`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FileEntry {
     /// Its path below the folder, parts divided by `/`.
     pub below: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Its size in bytes.
     pub size: u64,
     /// When it was changed last, in nanoseconds since the epoch.
@@ -266,17 +266,17 @@ pub struct Found {
 ///
 /// # Errors
 /// When there is more than `entries_max` to look at.
-pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<Found>, FileError> {
+pub fn walk(top: &Path, skip: &str, entries_max: usize) -> Result<Vec<FileEntry>, FileError> {
     use std::os::unix::fs::MetadataExt as _;
     let (mut open, mut found, mut looked) = (vec![String::new()], Vec::new(), 0_usize);
     let note = |below: String, about: &fs::Metadata| {
         let changed = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
         let kind = match about.file_type() {
-            kind if kind.is_file() => Kind::File,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
+            kind if kind.is_file() => EntryKind::File,
+            kind if kind.is_symlink() => EntryKind::Link,
+            _ => EntryKind::Other,
         };
-        Found { below, kind, size: about.len(), changed }
+        FileEntry { below, kind, size: about.len(), changed }
     };
     match top.symlink_metadata() {
         Ok(about) if about.is_dir() => {}
@@ -390,7 +390,7 @@ pub fn remember(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
 /// When it cannot be written.
 pub fn remember_until_boot(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
     let text = text_of(path, value)?;
-    put(path, text.as_bytes(), &Manner { flushed: false, mode: MODE_PRIVATE, ..Manner::BESIDE })
+    put(path, text.as_bytes(), &WriteMode { flushed: false, mode: MODE_PRIVATE, ..WriteMode::BESIDE })
 }
 
 /// Writes a file of a machine that does not exist.

@@ -13,7 +13,7 @@ const ENTRIES_MAX: usize = 500_000;
 
 /// Something that lies in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct DirectoryEntry {
     /// Where.
     pub path: PathBuf,
     /// Its size; of a folder that of its entry alone.
@@ -26,7 +26,7 @@ pub struct Found {
     pub is_ours: bool,
 }
 
-impl Found {
+impl DirectoryEntry {
     /// Its name without the path.
     #[must_use]
     pub fn name(&self) -> String {
@@ -36,7 +36,7 @@ impl Found {
 
 /// What `wanted` takes of everything at most `depth` folders below `top`, by path.
 #[must_use]
-pub fn find(top: &Path, depth: usize, wanted: &dyn Fn(&Found) -> bool) -> Vec<Found> {
+pub fn find(top: &Path, depth: usize, wanted: &dyn Fn(&DirectoryEntry) -> bool) -> Vec<DirectoryEntry> {
     let now = clock::wall();
     let (mut open, mut found, mut left) = (vec![(top.to_owned(), depth)], Vec::new(), ENTRIES_MAX);
     while let Some((folder, depth)) = open.pop() {
@@ -44,7 +44,7 @@ pub fn find(top: &Path, depth: usize, wanted: &dyn Fn(&Found) -> bool) -> Vec<Fo
             let Ok(data) = entry.metadata() else { continue };
             let Some(fewer) = left.checked_sub(1) else { return found };
             left = fewer;
-            let entry = Found {
+            let entry = DirectoryEntry {
                 path: entry.path(),
                 bytes: data.len(),
                 age: age(data.mtime(), now),

@@ -10,7 +10,7 @@
 
 use super::file_lock::FileLock;
 use super::process::{self, Running};
-use super::signals::Stop;
+use super::signals::StopFlag;
 use super::value::{Deadline, Machine};
 use super::{clock, environment};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -61,7 +61,7 @@ const ORDER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A job to be started under a guard.
 #[derive(Debug)]
-pub struct Errand<'a> {
+pub struct SupervisedJob<'a> {
     /// Program and arguments.
     pub command: &'a [String],
     /// Where it runs.
@@ -81,7 +81,7 @@ pub struct Errand<'a> {
 
 /// Why a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum StopCause {
     /// By itself.
     Itself,
     /// It was told to.
@@ -98,17 +98,17 @@ pub enum Cause {
     Unguarded,
 }
 
-const CAUSES: [(Cause, &str); 7] = [
-    (Cause::Itself, "itself"),
-    (Cause::Told, "told"),
-    (Cause::Late, "late"),
-    (Cause::Lapsed, "lapsed"),
-    (Cause::Orphaned, "orphaned"),
-    (Cause::Unstarted, "unstarted"),
-    (Cause::Unguarded, "unguarded"),
+const CAUSES: [(StopCause, &str); 7] = [
+    (StopCause::Itself, "itself"),
+    (StopCause::Told, "told"),
+    (StopCause::Late, "late"),
+    (StopCause::Lapsed, "lapsed"),
+    (StopCause::Orphaned, "orphaned"),
+    (StopCause::Unstarted, "unstarted"),
+    (StopCause::Unguarded, "unguarded"),
 ];
 
-impl Cause {
+impl StopCause {
     fn word(self) -> &'static str {
         CAUSES.iter().find(|(cause, _)| *cause == self).map_or("unguarded", |(_, word)| word)
     }
@@ -120,19 +120,19 @@ impl Cause {
 
 /// What a guard tells of the end of its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct SupervisorReport {
     /// The job's exit code, as a shell tells it.
     pub code: u8,
     /// Why it ended.
-    pub cause: Cause,
+    pub cause: StopCause,
     /// What the system said if it could not be started.
     pub error: Option<i32>,
 }
 
-impl Told {
+impl SupervisorReport {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
-        let (code, cause) = (words.next()?.parse().ok()?, Cause::parse(words.next()?)?);
+        let (code, cause) = (words.next()?.parse().ok()?, StopCause::parse(words.next()?)?);
         Some(Self { code, cause, error: words.next().and_then(|number| number.parse().ok()) })
     }
 
@@ -144,9 +144,9 @@ impl Told {
 
 /// The way of orders to a guard. Not a pipe: a job could open that and give orders itself.
 #[derive(Debug)]
-pub struct Orders(UnixStream);
+pub struct ControlChannel(UnixStream);
 
-impl Orders {
+impl ControlChannel {
     /// The job may go on until `deadline`. A guard that is gone needs no orders.
     pub fn trust(&mut self, deadline: &Deadline) {
         let until = clock::since_boot().saturating_add(deadline.left()).as_millis();
@@ -168,12 +168,12 @@ impl Orders {
     }
 
     /// What a guard that has ended told.
-    pub fn told(&mut self) -> Option<Told> {
+    pub fn told(&mut self) -> Option<SupervisorReport> {
         let mut line = String::new();
         self.0.set_read_timeout(Some(ORDER_PATIENCE)).ok()?;
         // Not to its end: that is an error when the guard left orders unread.
         BufReader::new(&self.0).take(LINE_BYTES_MAX).read_line(&mut line).ok()?;
-        Told::parse(&line)
+        SupervisorReport::parse(&line)
     }
 
     /// The same way once more.
@@ -190,7 +190,10 @@ impl Orders {
 ///
 /// # Errors
 /// When the guard cannot be started.
-pub fn start(errand: &Errand<'_>, trusted: &Deadline) -> io::Result<(Running, PipeReader, Orders)> {
+pub fn start(
+    errand: &SupervisedJob<'_>,
+    trusted: &Deadline,
+) -> io::Result<(Running, PipeReader, ControlChannel)> {
     let (output, writer) = io::pipe()?;
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = process::command(&program()?);
@@ -211,7 +214,7 @@ pub fn start(errand: &Errand<'_>, trusted: &Deadline) -> io::Result<(Running, Pi
     let guard = Running::start(&mut command)?;
     // The command keeps its ends of output and orders: neither would ever seem to end.
     drop(command);
-    let mut orders = Orders::by(ours)?;
+    let mut orders = ControlChannel::by(ours)?;
     orders.trust(trusted);
     Ok((guard, output, orders))
 }
@@ -263,7 +266,7 @@ fn listen(line: UnixStream) -> Receiver<Order> {
 struct Watch {
     orders: Receiver<Order>,
     /// Signals that end a process: of a service that is stopped they reach the guard as well.
-    signalled: Stop,
+    signalled: StopFlag,
     trusted: Option<Duration>,
     limit: Option<Deadline>,
 }
@@ -275,29 +278,29 @@ impl Watch {
     }
 
     /// Waits a moment; tells why the job is to end, if it is.
-    fn wait(&mut self) -> Option<Cause> {
+    fn wait(&mut self) -> Option<StopCause> {
         let told = match self.orders.recv_timeout(LOOK_PAUSE) {
             Ok(Order::Trust(until)) => {
                 self.trusted = Some(until);
                 None
             }
-            Ok(Order::Stop) => Some(Cause::Told),
+            Ok(Order::Stop) => Some(StopCause::Told),
             Err(RecvTimeoutError::Disconnected) => {
                 // Without a channel to wait on there is still a job to be looked at.
                 clock::sleep(LOOK_PAUSE);
-                Some(Cause::Orphaned)
+                Some(StopCause::Orphaned)
             }
             Err(RecvTimeoutError::Timeout) => None,
         };
-        told.or_else(|| self.limit.as_ref().is_some_and(Deadline::passed).then_some(Cause::Late))
-            .or_else(|| self.has_lapsed(Duration::ZERO).then_some(Cause::Lapsed))
-            .or_else(|| self.signalled.requested().then_some(Cause::Unguarded))
+        told.or_else(|| self.limit.as_ref().is_some_and(Deadline::passed).then_some(StopCause::Late))
+            .or_else(|| self.has_lapsed(Duration::ZERO).then_some(StopCause::Lapsed))
+            .or_else(|| self.signalled.requested().then_some(StopCause::Unguarded))
     }
 }
 
 /// What a guard is told when it starts.
 #[derive(Debug)]
-pub struct Post {
+pub struct SupervisorArgs {
     /// A file to be locked as long as the guard lives: without it the next worker could not tell that
     /// something of the job still does.
     pub alive: Option<PathBuf>,
@@ -308,12 +311,12 @@ pub struct Post {
     /// How long it may run.
     pub limit: Option<Duration>,
     /// How the job is started.
-    pub manner: Manner,
+    pub manner: StartMode,
 }
 
 /// How a guard starts its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Manner {
+pub enum StartMode {
     /// Without input; orders come by the guard's own. Nothing that it leaves behind outlives it.
     Job,
     /// With the input and output of whoever runs it, and in that group, if it is to be the one in front
@@ -326,16 +329,16 @@ pub enum Manner {
 ///
 /// # Errors
 /// When the system does not tell what became of the job, or the guard cannot prove that it lives.
-pub fn guard(command: &[OsString], post: &Post) -> io::Result<u8> {
-    let signalled = Stop::listen_on()?;
+pub fn guard(command: &[OsString], post: &SupervisorArgs) -> io::Result<u8> {
+    let signalled = StopFlag::listen_on()?;
     let limit = post.limit.map(|span| Machine::real().deadline(span));
     let lock = |alive: &PathBuf| FileLock::acquire(alive, &Machine::real().deadline(ALIVE_PATIENCE));
     let _alive = post.alive.as_ref().map(lock).transpose().map_err(io::Error::other)?;
     adopt_orphans();
     // Orders come by it, and nothing else may hold it open.
     let worker = match &post.manner {
-        Manner::Job => io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?,
-        Manner::Attached(orders, _) => UnixStream::connect(orders)?,
+        StartMode::Job => io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from)?,
+        StartMode::Attached(orders, _) => UnixStream::connect(orders)?,
     };
     let watch = Watch { orders: listen(worker.try_clone()?), signalled, trusted: None, limit };
     let told = match start_job(command, &post.manner)? {
@@ -348,36 +351,36 @@ pub fn guard(command: &[OsString], post: &Post) -> io::Result<u8> {
 }
 
 /// Starts the job, or gives what is told of one that cannot be started.
-fn start_job(command: &[OsString], manner: &Manner) -> io::Result<Result<Running, Told>> {
+fn start_job(command: &[OsString], manner: &StartMode) -> io::Result<Result<Running, SupervisorReport>> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::other("no command is given"));
     };
     let mut starting = process::command(Path::new(program));
     starting.args(arguments);
     let started = match manner {
-        Manner::Job => Running::start(starting.stdin(Stdio::null())),
-        Manner::Attached(_, Some(group)) => Running::start_in(&mut starting, Pid::from_raw(*group)),
-        Manner::Attached(_, None) => Running::start(&mut starting),
+        StartMode::Job => Running::start(starting.stdin(Stdio::null())),
+        StartMode::Attached(_, Some(group)) => Running::start_in(&mut starting, Pid::from_raw(*group)),
+        StartMode::Attached(_, None) => Running::start(&mut starting),
     };
     Ok(started.map_err(|error| {
         let (code, number) = (process::shell_code_of_start(&error), error.raw_os_error());
-        if *manner != Manner::Job {
-            return Told { code, cause: Cause::Unstarted, error: number };
+        if *manner != StartMode::Job {
+            return SupervisorReport { code, cause: StopCause::Unstarted, error: number };
         }
         // Its output is the log of the job.
         let shown = program.display();
         drop(writeln!(io::stderr().lock(), "git-muster: cannot start `{shown}`: {error}"));
-        Told { code, cause: Cause::Itself, error: None }
+        SupervisorReport { code, cause: StopCause::Itself, error: None }
     }))
 }
 
 /// Waits for the end of the job, and ends it and what it leaves behind.
-fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
-    let mut ending: Option<(Cause, Deadline)> = None;
+fn run(mut job: Running, mut watch: Watch, post: &SupervisorArgs) -> io::Result<SupervisorReport> {
+    let mut ending: Option<(StopCause, Deadline)> = None;
     let status = loop {
         reap_orphans(job.id());
         if let Some(status) = job.status()?
-            && (ending.is_some() || post.manner == Manner::Job || !has_guard_left())
+            && (ending.is_some() || post.manner == StartMode::Job || !has_guard_left())
         {
             break status;
         }
@@ -393,11 +396,11 @@ fn run(mut job: Running, mut watch: Watch, post: &Post) -> io::Result<Told> {
             _ => {}
         }
     };
-    if ending.is_some() || post.manner == Manner::Job {
+    if ending.is_some() || post.manner == StartMode::Job {
         sweep(job.group().filter(|_| !ADOPTS_ORPHANS));
     }
-    let cause = ending.map_or(Cause::Itself, |(cause, _)| cause);
-    Ok(Told { code: process::shell_code(status), cause, error: None })
+    let cause = ending.map_or(StopCause::Itself, |(cause, _)| cause);
+    Ok(SupervisorReport { code: process::shell_code(status), cause, error: None })
 }
 
 /// Sends a signal to all processes of the job, and to each once: those of its group together, the others
@@ -430,7 +433,7 @@ fn reap_orphans(job: Option<Pid>) {
 
 /// What is left of a guard and its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum Remains {
     /// Nothing.
     Nothing,
     /// The guard, which ends by itself if it still can.
@@ -442,16 +445,16 @@ pub enum Rest {
 
 /// Ends all processes below the guard `guard`, which does not answer any more; if there are none, itself.
 #[must_use]
-pub fn kill_tree(guard: &Running) -> Rest {
-    let Some(top) = guard.id() else { return Rest::Nothing };
+pub fn kill_tree(guard: &Running) -> Remains {
+    let Some(top) = guard.id() else { return Remains::Nothing };
     for round in 0..KILL_ROUNDS_MAX {
         let below = descendants(top);
         match (below.is_empty(), round) {
             (true, 0) => {
                 kill(top, Signal::SIGKILL).ok();
-                return Rest::Nothing;
+                return Remains::Nothing;
             }
-            (true, _) => return Rest::Guard,
+            (true, _) => return Remains::Guard,
             (false, _) => {}
         }
         for process in below {
@@ -459,7 +462,7 @@ pub fn kill_tree(guard: &Running) -> Rest {
         }
         clock::sleep(LOOK_PAUSE);
     }
-    Rest::Processes
+    Remains::Processes
 }
 
 /// Ends all processes of this user whose environment holds all of `marks`, such as `NAME=value`:
@@ -599,17 +602,19 @@ mod tests {
     #[test]
     fn a_guard_is_heard_although_it_left_orders_unread() {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
-        let mut orders = Orders(ours);
+        let mut orders = ControlChannel(ours);
         orders.trust(&Machine::real().deadline(Duration::from_secs(1)));
-        let told = Told { code: 127, cause: Cause::Unstarted, error: Some(2) };
+        let told = SupervisorReport { code: 127, cause: StopCause::Unstarted, error: Some(2) };
         writeln!(&theirs, "{}", told.line()).expect("written");
         drop(theirs);
         assert_eq!(orders.told(), Some(told));
-        let told = Told { code: 7, cause: Cause::Itself, error: None };
-        assert_eq!(Told::parse(&told.line()), Some(told));
+        let told = SupervisorReport { code: 7, cause: StopCause::Itself, error: None };
+        assert_eq!(SupervisorReport::parse(&told.line()), Some(told));
         assert_eq!(orders.told(), None);
         assert!(
-            CAUSES.iter().all(|(cause, word)| Cause::parse(word) == Some(*cause) && cause.word() == *word)
+            CAUSES
+                .iter()
+                .all(|(cause, word)| StopCause::parse(word) == Some(*cause) && cause.word() == *word)
         );
     }
 

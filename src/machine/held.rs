@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// A folder.
 #[derive(Debug)]
-pub struct Held(File);
+pub struct HeldDirectory(File);
 
-impl Held {
+impl HeldDirectory {
     /// The folder at `path`.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ mod tests {
         let place = tempfile::tempdir().expect("folder");
         let at = |name: &str| place.path().join(name);
         std::fs::create_dir(at("one")).expect("made");
-        let held = Held::open(&at("one")).expect("opened");
+        let held = HeldDirectory::open(&at("one")).expect("opened");
         std::fs::rename(at("one"), at("other")).expect("renamed");
         std::fs::create_dir(at("one")).expect("made");
         if Path::new("/proc/self/fd").exists() {

@@ -1,6 +1,6 @@
 //! Which processes use a file or work in a folder, as `fuser` tells it and a little more.
 
-use crate::domain::ref_lock::Seen;
+use crate::domain::ref_lock::ProcessEvidence;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -46,10 +46,10 @@ pub fn is_open(path: &Path) -> Option<bool> {
 ///
 /// This program itself does not count: of its own files it knows more.
 #[must_use]
-pub fn users(path: &Path, folder: &Path) -> (Seen, Option<String>) {
+pub fn users(path: &Path, folder: &Path) -> (ProcessEvidence, Option<String>) {
     let wanted = identity(path);
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let Some(processes) = processes() else { return (Seen::NotAll, None) };
+    let Some(processes) = processes() else { return (ProcessEvidence::NotAll, None) };
     let own = crate::machine::environment::process_id().to_string();
     let processes: Vec<PathBuf> = processes.filter(|process| !is_dead(process)).collect();
     let started_us: Vec<PathBuf> =
@@ -58,10 +58,10 @@ pub fn users(path: &Path, folder: &Path) -> (Seen, Option<String>) {
         // `git muster` waits for us, and its command line names what ours does.
         let only_waits = started_us.contains(&process) && arguments(&process).any(|word| word == VERB);
         if !only_waits && uses(&process, wanted, &folder) {
-            return (Seen::Somebody, Some(told(&process)));
+            return (ProcessEvidence::Somebody, Some(told(&process)));
         }
     }
-    (if all_are_seen() { Seen::Nobody } else { Seen::NotAll }, None)
+    (if all_are_seen() { ProcessEvidence::Nobody } else { ProcessEvidence::NotAll }, None)
 }
 
 /// The git program that runs one of `verbs` in the work tree at `top`, in words for people. git goes there before
@@ -234,10 +234,10 @@ mod tests {
         // What another test starts meanwhile has it open until it has begun its program.
         let nobody = || {
             let bound = crate::machine::Machine::real().deadline(std::time::Duration::from_secs(10));
-            while seen().0 == Seen::Somebody && !bound.passed() {
+            while seen().0 == ProcessEvidence::Somebody && !bound.passed() {
                 std::thread::yield_now();
             }
-            seen().0 != Seen::Somebody
+            seen().0 != ProcessEvidence::Somebody
         };
         assert!(nobody());
         // A git program that waits for its input, by the folder it is in or that it was told.
@@ -250,7 +250,7 @@ mod tests {
             git.current_dir(at).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
             let mut git = git.spawn().expect("git");
             let started = crate::machine::Machine::real().deadline(std::time::Duration::from_secs(10));
-            while seen().0 != Seen::Somebody && !started.passed() {
+            while seen().0 != ProcessEvidence::Somebody && !started.passed() {
                 std::thread::yield_now();
             }
             let (who, words) = seen();
@@ -258,7 +258,7 @@ mod tests {
             // What is left of it before somebody asks how it ended does nothing any more.
             let has_ended = nobody();
             git.wait().expect("ended");
-            assert_eq!(who, Seen::Somebody, "{arguments:?}");
+            assert_eq!(who, ProcessEvidence::Somebody, "{arguments:?}");
             assert!(words.is_some_and(|words| words.starts_with("`git`, process ")), "{arguments:?}");
             assert!(has_ended, "{arguments:?}");
         }

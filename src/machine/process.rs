@@ -104,10 +104,10 @@ fn finish(
     let mut status = child.wait_with(deadline, is_over, |pause| {
         if printed.is_some() {
             clock::sleep(pause);
-            return Woken::ByTime;
+            return WakeReason::ByTime;
         }
         printed = stdout.wait(pause);
-        if printed.is_some() { Woken::Early } else { Woken::ByTime }
+        if printed.is_some() { WakeReason::Early } else { WakeReason::ByTime }
     })?;
     let cut_short = status.is_none() && is_unwanted();
     let timed_out = status.is_none() && !cut_short;
@@ -149,7 +149,7 @@ impl Output {
 
 /// Why a pause between two looks at a child is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Woken {
+enum WakeReason {
     /// It took its time.
     ByTime,
     /// Something says that the child is about to end.
@@ -234,7 +234,7 @@ impl Running {
             || deadline.passed(),
             |pause| {
                 clock::sleep(pause);
-                Woken::ByTime
+                WakeReason::ByTime
             },
         )
     }
@@ -243,7 +243,7 @@ impl Running {
         &mut self,
         deadline: &Deadline,
         is_over: impl Fn() -> bool,
-        mut wait: impl FnMut(Duration) -> Woken,
+        mut wait: impl FnMut(Duration) -> WakeReason,
     ) -> io::Result<Option<ExitStatus>> {
         let mut pause = POLL_FIRST;
         loop {
@@ -252,8 +252,8 @@ impl Running {
                 return Ok(status);
             }
             pause = match wait(pause.min(deadline.left())) {
-                Woken::ByTime => (pause * 2).min(POLL_MAX),
-                Woken::Early => POLL_FIRST,
+                WakeReason::ByTime => (pause * 2).min(POLL_MAX),
+                WakeReason::Early => POLL_FIRST,
             };
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What asks, and when it asks once more, is told in `asked.rs`.
 
-use super::asked::{self, Wishes};
+use super::asked::{self, CaughtSignals};
 use super::clock;
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
@@ -14,9 +14,9 @@ use std::thread;
 /// Becomes true when the process is asked to end, by a signal that can be caught. Asked once more, it ends at
 /// once.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopFlag(Arc<AtomicBool>);
 
-impl Stop {
+impl StopFlag {
     /// Listens from now on.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ fn on_wish(mut tell: impl FnMut(i32) -> bool + Send + 'static) -> io::Result<()>
     let mut signals = Signals::new(asked::heeded())?;
     asked::is_heard_elsewhere();
     let listen = move || {
-        let mut wishes = Wishes::default();
+        let mut wishes = CaughtSignals::default();
         for signal in signals.forever() {
             if wishes.is_another(clock::since_boot()) && !tell(signal) {
                 return;

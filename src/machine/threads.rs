@@ -14,7 +14,7 @@ const USER_TICKS: usize = 11;
 
 /// What one thread has done since it began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Work {
+struct CpuTime {
     /// Processor time in its own code, in ticks.
     computed: u64,
     /// How often it touched memory that was not there, and how often it waited for something.
@@ -23,7 +23,7 @@ struct Work {
 
 /// What each thread had done when it last did something else than to compute.
 #[derive(Debug, Default)]
-pub struct Threads(BTreeMap<String, Work>);
+pub struct Threads(BTreeMap<String, CpuTime>);
 
 impl Threads {
     /// Looks again; whether one of them has only computed for long.
@@ -31,7 +31,7 @@ impl Threads {
         self.compare(&present())
     }
 
-    fn compare(&mut self, present: &BTreeMap<String, Work>) -> bool {
+    fn compare(&mut self, present: &BTreeMap<String, CpuTime>) -> bool {
         let mut is_one_turning = false;
         for (thread, work) in present {
             match self.0.get(thread) {
@@ -46,7 +46,7 @@ impl Threads {
     }
 }
 
-fn present() -> BTreeMap<String, Work> {
+fn present() -> BTreeMap<String, CpuTime> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let work = |entry: fs::DirEntry| {
         let read = |name: &str| fs::read_to_string(entry.path().join(name)).ok();
@@ -57,13 +57,13 @@ fn present() -> BTreeMap<String, Work> {
 }
 
 /// As the files `stat` and `status` of a thread tell it.
-fn work(stat: &str, status: &str) -> Option<Work> {
+fn work(stat: &str, status: &str) -> Option<CpuTime> {
     // The name may hold blanks and brackets.
     let (_, rest) = stat.rsplit_once(") ")?;
     let numbers: Vec<u64> = rest.split_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
     let at = |place: usize| numbers.get(place).copied();
     let waited = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-    Some(Work {
+    Some(CpuTime {
         computed: at(USER_TICKS)?,
         did_else: (at(MINOR_FAULTS)? + at(MAJOR_FAULTS)?, waited.trim().parse().ok()?),
     })

@@ -5,7 +5,7 @@
 //! we be killed or stopped, it ends the command. Orders go by a socket that has a name only until the
 //! guard has found it, because the guard's own input is the command's.
 
-use super::guard::{self, COMMAND, Orders, Rest, Told, program};
+use super::guard::{self, COMMAND, ControlChannel, Remains, SupervisorReport, program};
 use super::process::{self, Running};
 use super::value::{Deadline, Machine};
 use super::{clock, environment, files, random};
@@ -38,7 +38,7 @@ const MARKED: &str = "1";
 
 /// What is to be run.
 #[derive(Debug)]
-pub struct Charge<'a> {
+pub struct SupervisedCommand<'a> {
     /// Program and arguments.
     pub command: &'a [OsString],
     /// Variables that it sees besides ours.
@@ -53,16 +53,16 @@ pub struct Charge<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Its guard tells.
-    Told(Told),
+    Told(SupervisorReport),
     /// Its guard is gone; whether all processes of the command are too.
     Unguarded(bool),
 }
 
 /// A command at work.
 #[derive(Debug)]
-pub struct Ward {
+pub struct Supervision {
     guard: Running,
-    orders: Orders,
+    orders: ControlChannel,
     mark: String,
     grace: Duration,
     /// Since it was told to end: when its guard should have.
@@ -70,13 +70,13 @@ pub struct Ward {
     has_ended: bool,
 }
 
-impl Ward {
+impl Supervision {
     /// Starts `charge`.
     ///
     /// # Errors
     /// When its guard cannot be started. Whether the command could is told as its end.
-    pub fn start(charge: &Charge<'_>) -> io::Result<Self> {
-        let meeting = Meeting::arrange()?;
+    pub fn start(charge: &SupervisedCommand<'_>) -> io::Result<Self> {
+        let meeting = Rendezvous::arrange()?;
         let mark = format!("{MARK}{}", random::id().replace('-', ""));
         let mut command = process::command(&program()?);
         command.arg0("git-muster").args([COMMAND, "--grace-ms", &charge.grace.as_millis().to_string()]);
@@ -92,7 +92,7 @@ impl Ward {
         command.envs(charge.variables.iter().map(|(name, value)| (name, value)));
         let mut guard = Running::start(&mut command)?;
         let stream = meeting.wait_for(|| Ok(guard.status()?.is_some()))?;
-        let orders = Orders::by(stream)?;
+        let orders = ControlChannel::by(stream)?;
         Ok(Self { guard, orders, mark, grace: charge.grace, overdue: None, has_ended: false })
     }
 
@@ -108,7 +108,7 @@ impl Ward {
     pub fn wait_until(&mut self, deadline: &Deadline) -> io::Result<Option<Ending>> {
         let ended = self.guard.wait_until(deadline)?.is_some();
         let is_stuck = !ended && self.overdue.as_ref().is_some_and(Deadline::passed);
-        if is_stuck && guard::kill_tree(&self.guard) == Rest::Processes {
+        if is_stuck && guard::kill_tree(&self.guard) == Remains::Processes {
             // They are not ours to end, and nothing may be done as long as they run.
             return Ok(None);
         }
@@ -137,7 +137,7 @@ impl Ward {
     }
 }
 
-impl Drop for Ward {
+impl Drop for Supervision {
     fn drop(&mut self) {
         if !self.has_ended {
             // Nobody is left to be told when this fails.
@@ -148,13 +148,13 @@ impl Drop for Ward {
 
 /// A socket that has a name for a moment, in a folder that only this user may enter.
 #[derive(Debug)]
-struct Meeting {
+struct Rendezvous {
     folder: PathBuf,
     socket: PathBuf,
     listener: UnixListener,
 }
 
-impl Meeting {
+impl Rendezvous {
     fn arrange() -> io::Result<Self> {
         let mut why = io::Error::other("no folder has a name that is short enough");
         for parent in [environment::temporary_dir(), environment::state_dir(), PathBuf::from("/tmp")] {
@@ -199,7 +199,7 @@ impl Meeting {
     }
 }
 
-impl Drop for Meeting {
+impl Drop for Rendezvous {
     fn drop(&mut self) {
         // What stays only takes space.
         drop(files::remove(&self.socket));
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_guard_that_comes_and_goes_between_two_looks_was_there() {
-        let meeting = Meeting::arrange().unwrap();
+        let meeting = Rendezvous::arrange().unwrap();
         let socket = meeting.socket.clone();
         let mut stream = meeting
             .wait_for(|| {
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_guard_that_ended_before_it_came_does_not_begin() {
-        let meeting = Meeting::arrange().unwrap();
+        let meeting = Rendezvous::arrange().unwrap();
         assert_eq!(meeting.wait_for(|| Ok(true)).unwrap_err().to_string(), "the guard does not begin");
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn accusations(commits: &[(Version, ledger::Stored)]) -> Vec<String> 
 
 /// The errors from one state to the next; nothing is said where a table cannot be read.
 fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
-    struct Judge<'a>(&'a Files, &'a Files);
-    impl ForTable for Judge<'_> {
+    struct CommitAudit<'a>(&'a Files, &'a Files);
+    impl ForTable for CommitAudit<'_> {
         type Answer = Option<Vec<Finding>>;
         fn run<T: Stored>(self) -> Self::Answer {
             let pair = (read::<T>(self.0)?, read::<T>(self.1)?);
@@ -39,7 +39,7 @@ fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
             Some(judge_step(change(&pair), &archives, Made::by_operations(1)))
         }
     }
-    let found: Option<Vec<_>> = TABLES.iter().map(|kind| kind.with(Judge(before, after))).collect();
+    let found: Option<Vec<_>> = TABLES.iter().map(|kind| kind.with(CommitAudit(before, after))).collect();
     let errors = found?.into_iter().flatten().filter(|finding| finding.severity == Severity::Error);
     Some(errors.map(|finding| format!("{}: {}", finding.kind, finding.what)).collect())
 }

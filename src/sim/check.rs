@@ -4,8 +4,8 @@
 //! documents and none of the real rules to judge them. What can be said only at the end is in [`super::history`].
 
 use super::archives;
-use super::recovery::{Held, Recovery};
-use super::world::Built;
+use super::recovery::{HeldClaim, Recovery};
+use super::world::CommitOrigin;
 use crate::app::commands::Operation;
 use crate::app::commands::job_step::Step;
 use crate::domain::artifact::first_missing;
@@ -52,7 +52,7 @@ pub(super) struct Window {
 
 /// A session that others ended.
 #[derive(Debug, Clone)]
-struct Ended {
+struct RevokedSession {
     /// The beat after which.
     beat: String,
     /// When its server began another.
@@ -88,7 +88,7 @@ pub(super) struct Checker {
     /// Whether lost claims come back.
     pub recovery: Recovery,
     /// The session of each server that was ended last.
-    ended: BTreeMap<String, Ended>,
+    ended: BTreeMap<String, RevokedSession>,
     /// Versions that an administrator took out of the history, and the operations they carried.
     pub dropped: HashSet<Version>,
     pub dropped_ops: HashSet<OpId>,
@@ -125,7 +125,13 @@ impl Checker {
     }
 
     /// The main branch went from `old` to `new`.
-    pub(super) fn moved(&mut self, now: Duration, old: &Arc<Files>, new: &Arc<Files>, built: Option<&Built>) {
+    pub(super) fn moved(
+        &mut self,
+        now: Duration,
+        old: &Arc<Files>,
+        new: &Arc<Files>,
+        built: Option<&CommitOrigin>,
+    ) {
         self.commits += 1;
         self.now = now;
         self.by_hand = built.is_none();
@@ -160,9 +166,9 @@ impl Checker {
             let beats = self.beats.iter().filter(|((of, _), _)| *of == session.0).map(|(_, beat)| beat.at);
             let heard = beats.chain(self.writes.get(&session.0).copied()).max()?;
             let silent_since = heard.max(*self.claimed_at.get(&job.id)?);
-            Some(Held { job: job.id.clone(), token: job.token.unwrap_or(0), silent_since, patience })
+            Some(HeldClaim { job: job.id.clone(), token: job.token.unwrap_or(0), silent_since, patience })
         });
-        let held: Vec<Held> = held.collect();
+        let held: Vec<HeldClaim> = held.collect();
         if let Some(job) = self.recovery.claimed(&server, self.now, &held) {
             self.blame(format!("I18: {server} goes on claiming, and the lost job {job} does not come back"));
         }
@@ -179,7 +185,7 @@ impl Checker {
     pub(super) fn session(&mut self, server: &str, revoked: Option<&str>, now: Duration) {
         match (revoked, self.ended.get_mut(server)) {
             (Some(beat), _) => {
-                self.ended.insert(server.to_owned(), Ended { beat: beat.to_owned(), until: None });
+                self.ended.insert(server.to_owned(), RevokedSession { beat: beat.to_owned(), until: None });
             }
             (None, Some(ended)) if ended.until.is_none() => ended.until = Some(now),
             (None, _) => {}
@@ -265,7 +271,7 @@ impl Checker {
     }
 
     /// A write under a lock is one of its holder.
-    fn guards(&mut self, old: &Files, built: &Built) {
+    fn guards(&mut self, old: &Files, built: &CommitOrigin) {
         for (name, token) in &built.envelope.guards {
             let held = read::<Lock>(old).is_ok_and(|locks| {
                 locks.get(name.as_str()).is_some_and(|lock| lock.is_held() && lock.token == Some(*token))
@@ -640,16 +646,16 @@ pub(super) fn read<T: Row>(files: &Files) -> Result<Arc<Table<T>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::commands::Envelope;
+    use crate::app::commands::WriteOptions;
     use crate::app::commands::job_add::AddJobs;
     use crate::app::commands::job_claim::ClaimJobs;
     use crate::app::commands::job_step::{Change, ChangeJob, StepJob};
     use crate::app::commands::lock::{AcquireLock, MarkDone, ReleaseLock};
-    use crate::app::commands::message::{Mark, MarkMessages};
-    use crate::app::commands::rescue::Lost;
+    use crate::app::commands::message::{MarkAs, MarkMessages};
+    use crate::app::commands::rescue::LostClaim;
     use crate::domain::id::{JobId, LockName, ServerName};
-    use crate::domain::job::{Claimant, FailReason, Report};
-    use crate::domain::lock::Taker;
+    use crate::domain::job::{AttemptResult, Claimant, FailReason};
+    use crate::domain::lock::LockRequest;
     use crate::ledger::Document;
 
     const NOW: Duration = Duration::from_secs(1000);
@@ -674,16 +680,16 @@ mod tests {
             let at = NOW - Duration::from_secs(seconds);
             checker.heard("even", session.to_owned(), at, Duration::from_secs(60));
         }
-        let built = operation.map(|operation| Built {
+        let built = operation.map(|operation| CommitOrigin {
             op: OpId::new("0197a3c0-0000-7000-8000-000000000000").expect("id"),
             at: Timestamp::parse(AT).expect("time"),
-            envelope: Envelope { guards: vec![(lock_name("guard"), 3)], ..Envelope::default() },
+            envelope: WriteOptions { guards: vec![(lock_name("guard"), 3)], ..WriteOptions::default() },
             operation,
             known: Arc::default(),
         });
         let built = built.map(|built| match path {
             Lock::PATH if old.contains("guard") => built,
-            _ => Built { envelope: Envelope::default(), ..built },
+            _ => CommitOrigin { envelope: WriteOptions::default(), ..built },
         });
         checker.moved(NOW, &files(path, old), &files(path, new), built.as_ref());
         checker.violations.first().map_or("", |words| words.get(..3).unwrap_or_default()).to_owned()
@@ -691,7 +697,7 @@ mod tests {
 
     fn claim(by: &str, lost: &[(u64, Option<&str>)]) -> Option<Operation> {
         let job = || JobId::new("j").expect("id");
-        let lost = lost.iter().map(|(token, beat)| Lost {
+        let lost = lost.iter().map(|(token, beat)| LostClaim {
             job: job(),
             token: *token,
             beat: beat.map(str::to_owned),
@@ -731,8 +737,8 @@ mod tests {
         let foreign = |job: &str| job.replace(r#""id""#, r#""x_a":{"b":1},"id""#);
         let tried = |job: &str| job.replace(r#""attempts":1"#, r#""attempts":4"#);
         let must_make = |job: &str| job.replace(r#""id""#, r#""produces":["*.deb"],"id""#);
-        let complete = || Step::Complete { report: Report::default() };
-        let fail = || Step::Fail { reason: FailReason::ScriptFailure, report: Report::default() };
+        let complete = || Step::Complete { report: AttemptResult::default() };
+        let fail = || Step::Fail { reason: FailReason::ScriptFailure, report: AttemptResult::default() };
         let cancel = Change::Cancel { why: None };
         let change = ChangeJob { server: server("odd1"), job: JobId::new("j").expect("id"), change: cancel };
         let table = |row: &str| format!(r#"{{"jobs":[{row}]}}"#);
@@ -809,7 +815,8 @@ mod tests {
     fn what_must_not_happen_to_a_lock_is_noticed() {
         let lock =
             |by: &str, token: u64| format!(r#"{{"locks":{{"x":{{"locked_by":"{by}","token":{token}}}}}}}"#);
-        let taker = Taker { server: server("b"), holder: String::new(), lease_seconds: 60, reason: None };
+        let taker =
+            LockRequest { server: server("b"), holder: String::new(), lease_seconds: 60, reason: None };
         let take = Some(Operation::AcquireLock(AcquireLock { name: lock_name("x"), taker, expired: None }));
         let release = |by: &str, token| {
             Some(Operation::ReleaseLock(ReleaseLock { name: lock_name("x"), server: server(by), token }))
@@ -847,7 +854,7 @@ mod tests {
                 server: server(by),
                 ids: Vec::new(),
                 which: Vec::new(),
-                mark: Mark::Read,
+                mark: MarkAs::Read,
             }))
         };
         let read = message("x", r#","read_by":["b"]"#);

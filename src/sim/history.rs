@@ -7,9 +7,9 @@
 
 use super::audit;
 use super::check::{self, Checker};
-use super::machine::Shared;
+use super::machine::SharedWorld;
 use super::store::op_of;
-use super::world::{Built, MAIN, World};
+use super::world::{CommitOrigin, MAIN, World};
 use crate::domain::id::OpId;
 use crate::domain::job::Job;
 use crate::domain::lock::Lock;
@@ -57,7 +57,7 @@ pub(super) fn open(world: &World) -> Vec<String> {
 }
 
 /// Everything that did not hold.
-pub(super) fn judge(world: &Shared) -> Vec<String> {
+pub(super) fn judge(world: &SharedWorld) -> Vec<String> {
     let mut found = Vec::new();
     let (hub, made_by) = {
         let mut world = world.get();
@@ -130,7 +130,7 @@ fn order(checker: &Checker, depths: &HashMap<OpId, u64>, found: &mut Vec<String>
 fn replay(
     checker: &Checker,
     commits: &[(Version, Stored)],
-    (hub, made_by): (&SharedHub, &HashMap<Version, Arc<Built>>),
+    (hub, made_by): (&SharedHub, &HashMap<Version, Arc<CommitOrigin>>),
     found: &mut Vec<String>,
 ) {
     let answers: HashMap<&Version, _> =
@@ -184,7 +184,7 @@ impl Misfortune for AsItWas {
     }
 }
 
-fn again(built: &Built, hub: &SharedHub) -> Result<Again, String> {
+fn again(built: &CommitOrigin, hub: &SharedHub) -> Result<Again, String> {
     let engine = MemoryStore::knowing(hub, Arc::clone(&built.known)).without_history().with(Rc::new(AsItWas));
     let settings = Settings {
         main: MAIN.to_owned(),

@@ -19,7 +19,7 @@ const STEP_MIN: Duration = Duration::from_micros(1);
 
 /// What a process tells the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum TurnEnd {
     /// It wants to go on at this time.
     Until(Duration),
     /// It ended; `Some`: by a panic that nobody ordered.
@@ -31,9 +31,9 @@ pub(super) struct Killed;
 
 /// The world, as its processes share it.
 #[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<World>>);
+pub(super) struct SharedWorld(Arc<Mutex<World>>);
 
-impl Shared {
+impl SharedWorld {
     pub(super) fn new(world: World) -> Self {
         Self(Arc::new(Mutex::new(world)))
     }
@@ -51,7 +51,7 @@ impl Shared {
 
 /// One process's view of its host.
 pub(super) struct Process {
-    pub world: Shared,
+    pub world: SharedWorld,
     pub host: usize,
 }
 
@@ -71,7 +71,7 @@ impl Process {
         // Nothing takes no time: who waits for the last nanosecond of a span would wait for ever.
         let until = self.world.get().now + span.max(STEP_MIN);
         assert!(self.world.is_let_go(), "nobody keeps the world while others run");
-        super::give_up_turn(Said::Until(until));
+        super::give_up_turn(TurnEnd::Until(until));
         if self.world.get().dies {
             resume_unwind(Box::new(Killed));
         }
@@ -80,7 +80,7 @@ impl Process {
 
 impl Process {
     /// The machine that is handed to what runs there.
-    pub(super) fn machine(world: &Shared, host: usize) -> Machine {
+    pub(super) fn machine(world: &SharedWorld, host: usize) -> Machine {
         Machine::simulated(Arc::new(Self { world: world.clone(), host }))
     }
 }
@@ -181,7 +181,7 @@ mod tests {
     fn a_thread_that_a_process_starts_stays_on_its_machine() {
         let mut world = World::new(1, &Limits::default(), false);
         world.now = Duration::from_secs(1_000_000);
-        let world = Shared::new(world);
+        let world = SharedWorld::new(world);
         let (machine, other) = (Process::machine(&world, 0), Process::machine(&world, 1));
         let mut body = Gn::<()>::new_opt(32 * 1024, move || {
             machine.remember(Path::new("/state/one.json"), &7).expect("room");
@@ -197,9 +197,9 @@ mod tests {
             assert_eq!(seen, (looked(&machine), lock.is_ok()));
             assert_eq!(machine.recall::<u64>(Path::new("/state/other.json")), 8);
             assert_eq!(looked(&other).2, 0, "another host has files of its own");
-            Said::Gone(None)
+            TurnEnd::Gone(None)
         });
-        while body.resume().is_some_and(|said| said != Said::Gone(None)) {}
+        while body.resume().is_some_and(|said| said != TurnEnd::Gone(None)) {}
         let files = world.get().hosts.iter().map(|host| host.files.len()).collect::<Vec<_>>();
         assert_eq!(files.first(), Some(&2), "{files:?}");
     }

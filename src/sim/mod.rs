@@ -29,7 +29,7 @@ mod world;
 use crate::domain::id::ServerName;
 use faults::Fault;
 use generator::{Generator, Gn};
-use machine::{Killed, Process, Said, Shared};
+use machine::{Killed, Process, SharedWorld, TurnEnd};
 use person::Person;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -59,7 +59,7 @@ const STACK_WORDS: usize = 32 * 1024;
 
 /// What came of one seed, or of many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct SimReport {
     /// How many operations were acknowledged.
     pub acknowledged: u64,
     /// How many commits the main branch got.
@@ -78,7 +78,7 @@ pub struct Report {
     pub log: Vec<String>,
 }
 
-impl Report {
+impl SimReport {
     /// Adds the figures of another seed, without its log.
     pub fn add(&mut self, other: &Self) {
         self.acknowledged += other.acknowledged;
@@ -106,14 +106,14 @@ enum Role {
 struct Slot {
     host: usize,
     role: Role,
-    body: Generator<'static, (), Said>,
+    body: Generator<'static, (), TurnEnd>,
     wakes: Duration,
     is_gone: bool,
 }
 
 /// A simulation at work.
 struct Simulation {
-    world: Shared,
+    world: SharedWorld,
     slots: Vec<Slot>,
 }
 
@@ -133,8 +133,8 @@ pub fn faults() -> impl Iterator<Item = &'static str> {
 
 /// Runs the simulation that `seed` describes, within `limits`.
 #[must_use]
-pub fn run(seed: u64, limits: &Limits, with_log: bool) -> Report {
-    let world = Shared::new(World::new(seed, limits, with_log));
+pub fn run(seed: u64, limits: &Limits, with_log: bool) -> SimReport {
+    let world = SharedWorld::new(World::new(seed, limits, with_log));
     let mut simulation = Simulation { world, slots: Vec::new() };
     simulation.begin();
     simulation.go_on();
@@ -143,12 +143,12 @@ pub fn run(seed: u64, limits: &Limits, with_log: bool) -> Report {
 
 /// Lets others run. Called by a process.
 #[expect(deprecated, reason = "who waits was handed a machine, and no scope of a coroutine can go with that")]
-fn give_up_turn(said: Said) {
+fn give_up_turn(said: TurnEnd) {
     generator::yield_with(said);
 }
 
 /// What a process does from its first turn to its end.
-fn live(world: &Shared, number: usize, host: usize, role: Role) -> Said {
+fn live(world: &SharedWorld, number: usize, host: usize, role: Role) -> TurnEnd {
     let machine = Process::machine(world, host);
     let (name, seed) = {
         let mut world = world.get();
@@ -166,7 +166,7 @@ fn live(world: &Shared, number: usize, host: usize, role: Role) -> Said {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
     });
-    Said::Gone(why)
+    TurnEnd::Gone(why)
 }
 
 impl Simulation {
@@ -256,15 +256,15 @@ impl Simulation {
             return;
         }
         match self.resume(number, dies) {
-            Said::Until(wakes) => self.slots[number].wakes = wakes,
-            Said::Gone(why) => self.gone(number, why),
+            TurnEnd::Until(wakes) => self.slots[number].wakes = wakes,
+            TurnEnd::Gone(why) => self.gone(number, why),
         }
     }
 
-    fn resume(&mut self, number: usize, dies: bool) -> Said {
+    fn resume(&mut self, number: usize, dies: bool) -> TurnEnd {
         self.world.get().dies = dies;
         let slot = &mut self.slots[number];
-        slot.body.resume().unwrap_or(Said::Gone(None))
+        slot.body.resume().unwrap_or(TurnEnd::Gone(None))
     }
 
     /// A process is gone, perhaps with its whole host; a new one takes its place, perhaps.
@@ -320,7 +320,7 @@ impl Simulation {
         self.slots[number].is_gone = forever && role != Role::Person;
     }
 
-    fn end(mut self) -> Report {
+    fn end(mut self) -> SimReport {
         for number in 0..self.slots.len() {
             if !self.slots[number].is_gone {
                 drop(self.resume(number, true));
@@ -329,7 +329,7 @@ impl Simulation {
         let found = history::judge(&self.world);
         let mut world = self.world.get();
         world.checker.violations.extend(found);
-        Report {
+        SimReport {
             acknowledged: u64::try_from(world.checker.acknowledged.len()).unwrap_or(u64::MAX),
             commits: world.checker.commits,
             faults: world.faults_injected,

@@ -3,7 +3,7 @@
 
 use super::check::FOREIGN;
 use super::faults::Fault;
-use super::machine::Shared;
+use super::machine::SharedWorld;
 use super::random::Random;
 use super::world::{MAIN, World};
 use crate::domain::job::Job;
@@ -29,13 +29,13 @@ const TRIES_MAX: u32 = 10;
 
 /// A person with a clone.
 pub(super) struct Person {
-    world: Shared,
+    world: SharedWorld,
     machine: Machine,
     random: Random,
 }
 
 impl Person {
-    pub(super) fn new(world: Shared, machine: Machine, seed: u64) -> Self {
+    pub(super) fn new(world: SharedWorld, machine: Machine, seed: u64) -> Self {
         Self { world, machine, random: Random::new(seed) }
     }
 

@@ -15,7 +15,7 @@ const CLAIMS_MAX: u32 = 3;
 
 /// A claim that somebody may have to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldClaim {
     pub job: String,
     pub token: u64,
     /// Since when nothing was heard of its holder.
@@ -47,7 +47,7 @@ pub(super) struct Recovery {
 impl Recovery {
     /// `host` has claimed, at `now`, and all these are still held by others. Gives the first that should
     /// not be.
-    pub(super) fn claimed(&mut self, host: &str, now: Duration, held: &[Held]) -> Option<String> {
+    pub(super) fn claimed(&mut self, host: &str, now: Duration, held: &[HeldClaim]) -> Option<String> {
         let is_held = |job: &str, token: u64| held.iter().any(|one| one.job == job && one.token == token);
         self.watches.retain(|(by, job, token), _| by != host || is_held(job, *token));
         let mut overdue = None;
@@ -86,8 +86,13 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    fn held(silent_since: u64, patience: Duration) -> [Held; 1] {
-        [Held { job: "j".to_owned(), token: 1, silent_since: Duration::from_secs(silent_since), patience }]
+    fn held(silent_since: u64, patience: Duration) -> [HeldClaim; 1] {
+        [HeldClaim {
+            job: "j".to_owned(),
+            token: 1,
+            silent_since: Duration::from_secs(silent_since),
+            patience,
+        }]
     }
 
     /// After how many claims of a host, one every `step` seconds, a claim is overdue.

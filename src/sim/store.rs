@@ -2,8 +2,8 @@
 //! disk that all hosts share.
 
 use super::faults::Fault;
-use super::machine::Shared;
-use super::world::{Built, Delayed, MAIN, World};
+use super::machine::SharedWorld;
+use super::world::{CommitOrigin, Delayed, MAIN, World};
 use crate::domain::id::OpId;
 use crate::ledger::{
     Cause, Commit, Document, Engine, EngineUpkeep, LedgerError, Move, Publication, Reason, Refs, Scope,
@@ -29,7 +29,7 @@ pub(super) const INJECTED: &str = "simulated:";
 
 /// The hub as one process reaches it.
 pub(super) struct Store {
-    pub world: Shared,
+    pub world: SharedWorld,
     pub machine: Machine,
     pub host: usize,
     pub process: usize,
@@ -221,7 +221,7 @@ impl Engine for Store {
             let (envelope, operation) = Arc::unwrap_or_clone(submitted);
             let op = op_of(commit.message).expect("a commit of ours names its operation");
             world.built.insert(self.process, op.clone());
-            Arc::new(Built { op, at: commit.at, envelope, operation, known })
+            Arc::new(CommitOrigin { op, at: commit.at, envelope, operation, known })
         });
         let made = built.as_ref().map(|built| (commit.author.into(), built.at));
         let version = world.hub.store(parent, Arc::new(files), commit.message.into(), made);

@@ -5,11 +5,11 @@ mod jobs;
 mod locks;
 mod mail;
 
-use locks::Term;
+use locks::SimLock;
 
 use super::check::Acknowledged;
 use super::faults::Fault;
-use super::machine::Shared;
+use super::machine::SharedWorld;
 use super::random::Random;
 use super::store::{INJECTED, Store};
 use super::tuning::Chore;
@@ -19,16 +19,16 @@ use crate::app::commands::archive::Archive;
 use crate::app::commands::beat::SendBeat;
 use crate::app::commands::job_step::{Step, StepJob};
 use crate::app::commands::status::SetStatus;
-use crate::app::commands::{Envelope, Operation, Verb};
-use crate::app::flows::session::{Event, Manner, SessionFlow, Step as BeatStep};
-use crate::app::flows::{Failure, Patience};
-use crate::app::journal::{self, Taken};
+use crate::app::commands::{Operation, WriteCommand, WriteOptions};
+use crate::app::flows::session::{Event, Sender, SessionFlow, Step as BeatStep};
+use crate::app::flows::{Failure, WaitLimit};
+use crate::app::journal::{self, TakenEntry};
 use crate::app::session::Session;
-use crate::app::submit::{Keep, Place, in_present_session, resume_as};
+use crate::app::submit::{HubRef, KeepFor, in_present_session, resume_as};
 use crate::domain::id::{JobId, LockName, ServerName};
-use crate::domain::job::{FailReason, Report};
+use crate::domain::job::{AttemptResult, FailReason};
 use crate::domain::status::StatusWord;
-use crate::ledger::{Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot, Stop};
+use crate::ledger::{Abort, Ledger, LedgerError, Outcome, Receipt, Settings, Snapshot};
 use crate::machine::Machine;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ const STEPS_MAX: usize = 500;
 
 /// A process that runs one command after another.
 pub(super) struct Worker {
-    world: Shared,
+    world: SharedWorld,
     machine: Machine,
     host: usize,
     process: usize,
@@ -69,26 +69,26 @@ pub(super) struct Worker {
     beats: bool,
     random: Random,
     claims: Vec<(JobId, u64)>,
-    terms: Vec<Term>,
+    terms: Vec<SimLock>,
 }
 
 /// Why the hub was not seen.
-fn unseen(stop: &Stop) -> Failure {
+fn unseen(stop: &Abort) -> Failure {
     match stop {
-        Stop::Refused(refusal) => Failure::No(refusal.class()),
-        Stop::Fault(error) => Failure::of_fault(error),
+        Abort::Refused(refusal) => Failure::No(refusal.class()),
+        Abort::Fault(error) => Failure::of_fault(error),
     }
 }
 
 /// The hub of all hosts, as each names it.
-fn place() -> Place {
-    Place { hub: "sim".to_owned(), branch: MAIN.to_owned(), name: "sim".to_owned() }
+fn place() -> HubRef {
+    HubRef { hub: "sim".to_owned(), branch: MAIN.to_owned(), name: "sim".to_owned() }
 }
 
 impl Worker {
     /// `at`: its host and its number.
     pub(super) fn new(
-        (world, machine): (Shared, Machine),
+        (world, machine): (SharedWorld, Machine),
         at: (usize, usize),
         server: ServerName,
         beats: bool,
@@ -177,12 +177,12 @@ impl Worker {
     }
 
     /// Submits an operation and tells the checker what came of it.
-    fn write<V: Verb + Clone + Into<Operation>>(&self, verb: &V) -> Option<Receipt<V::Answer>> {
+    fn write<V: WriteCommand + Clone + Into<Operation>>(&self, verb: &V) -> Option<Receipt<V::Answer>> {
         self.write_under(Vec::new(), verb)
     }
 
     /// The same under locks.
-    fn write_under<V: Verb + Clone + Into<Operation>>(
+    fn write_under<V: WriteCommand + Clone + Into<Operation>>(
         &self,
         guards: Vec<(LockName, u64)>,
         verb: &V,
@@ -191,7 +191,7 @@ impl Worker {
     }
 
     /// The same within a command that does more.
-    fn write_by<V: Verb + Clone + Into<Operation>>(
+    fn write_by<V: WriteCommand + Clone + Into<Operation>>(
         &self,
         client: &mut Client,
         guards: Vec<(LockName, u64)>,
@@ -199,15 +199,15 @@ impl Worker {
     ) -> Result<Receipt<V::Answer>, Failure> {
         let invoked = self.world.get().now;
         let beat = client.session(&self.server).beat(&client.whose(&self.server), None);
-        let envelope = Envelope { guards, beat: Some(beat), ..Envelope::default() };
+        let envelope = WriteOptions { guards, beat: Some(beat), ..WriteOptions::default() };
         self.begin(&envelope, verb.clone().into());
-        let outcome = client.write(&envelope, (verb, Keep::WhileUnknown), |_| {});
+        let outcome = client.write(&envelope, (verb, KeepFor::WhileUnknown), |_| {});
         let told = |answer: &V::Answer| serde_json::to_value(answer).ok();
         self.told(outcome, invoked, told)
     }
 
     /// From now on, what this process commits is this.
-    fn begin(&self, envelope: &Envelope, operation: Operation) {
+    fn begin(&self, envelope: &WriteOptions, operation: Operation) {
         let mut world = self.world.get();
         world.built.remove(&self.process);
         world.submitting.insert(self.process, Arc::new((envelope.clone(), operation)));
@@ -272,7 +272,7 @@ impl Worker {
             session.interval_seconds = interval.as_secs();
             session.keep(&whose);
         }
-        let mut flow = SessionFlow::new(Manner::GoesOn(interval), Duration::ZERO);
+        let mut flow = SessionFlow::new(Sender::GoesOn(interval), Duration::ZERO);
         let mut event = Event::Tick { beside_worker: false, kept: 0 };
         for _ in 0..STEPS_MAX {
             event = match flow.next(event, self.machine.since_boot()) {
@@ -300,10 +300,10 @@ impl Worker {
             branch: self.server.heartbeat_branch(),
             claim: None,
         };
-        let envelope = Envelope::default();
+        let envelope = WriteOptions::default();
         self.begin(&envelope, verb.clone().into());
         // A beat replaces the one before, so it is not looked for in the history.
-        match client.write(&envelope, (&verb, Keep::WhileUnknown), |_| {}) {
+        match client.write(&envelope, (&verb, KeepFor::WhileUnknown), |_| {}) {
             Ok(Outcome::Applied(receipt)) => Event::Sent(receipt.answer.revoked.is_some()),
             failed => Event::Failed(Failure::of(&failed).unwrap_or(Failure::Fault)),
         }
@@ -312,7 +312,7 @@ impl Worker {
     /// Takes up what was left unsettled.
     fn settle(&self) {
         for op in journal::unsettled(&self.machine) {
-            if let Taken::Ours(entry, _kept) = journal::take(&self.machine, &op) {
+            if let TakenEntry::Ours(entry, _kept) = journal::take(&self.machine, &op) {
                 // It was begun some time ago, and may have landed then.
                 let invoked = Duration::ZERO;
                 let is_beat = matches!(entry.operation, Operation::SendBeat(_));
@@ -321,7 +321,7 @@ impl Worker {
                 // A loss of power may have brought it back after it was told a no.
                 self.world.get().checker.refused.remove(&entry.op);
                 let outcome =
-                    resume_as(self.client().ledger(), &entry, (&envelope, &operation), Keep::WhileUnknown);
+                    resume_as(self.client().ledger(), &entry, (&envelope, &operation), KeepFor::WhileUnknown);
                 // Only a no says that it did not happen: an earlier attempt may be on its way.
                 if !matches!(outcome, Ok(Outcome::Refused(_))) {
                     self.world.get().built.remove(&self.process);
@@ -335,7 +335,7 @@ impl Worker {
 
     /// The documents, as fresh as the hub's.
     fn look<R>(&self, heartbeats: bool, look: impl Fn(&Snapshot<'_>) -> Option<R>) -> Option<R> {
-        self.client().read(heartbeats, |snapshot| Ok::<_, Stop>(look(snapshot))).ok().flatten()
+        self.client().read(heartbeats, |snapshot| Ok::<_, Abort>(look(snapshot))).ok().flatten()
     }
 
     /// Takes a claimed job one step on.
@@ -343,7 +343,7 @@ impl Worker {
         let draw = self.random.up_to(99);
         let Some((job, token)) = self.claims.pop() else { return };
         let is_calm = self.world.get().is_calm;
-        let mut report = Report::default();
+        let mut report = AttemptResult::default();
         // Somebody forgets to name what was made.
         if is_calm || !self.random.chance(50) {
             report.artifacts.push("it_1_all.deb".to_owned());
@@ -387,9 +387,9 @@ impl Worker {
     }
 
     /// Most give up at once, as a line of cron does.
-    fn patience(&mut self) -> Patience {
+    fn patience(&mut self) -> WaitLimit {
         let wait =
             if self.random.chance(200) { self.random.millis(0, WAIT_MILLIS_MAX) } else { Duration::ZERO };
-        Patience { until: self.machine.since_boot() + wait, pause: PAUSE }
+        WaitLimit { until: self.machine.since_boot() + wait, pause: PAUSE }
     }
 }

@@ -8,7 +8,7 @@ use super::faults::{Fault, Rates};
 use super::random::Random;
 use super::store::op_of;
 use super::{Limits, Tuning};
-use crate::app::commands::{Envelope, Operation};
+use crate::app::commands::{Operation, WriteOptions};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, OpId};
 use crate::domain::time::Timestamp;
@@ -40,10 +40,10 @@ const UNSURE: [Fault; 4] = [Fault::StaleFetch, Fault::Delayed, Fault::DiskFull, 
 const ROLLBACK_COMMITS_MAX: u64 = 5;
 
 /// What a commit was made by, so that it can be made again.
-pub(super) struct Built {
+pub(super) struct CommitOrigin {
     pub op: OpId,
     pub at: Timestamp,
-    pub envelope: Envelope,
+    pub envelope: WriteOptions,
     pub operation: Operation,
     /// Where its writer knew the branches to be.
     pub known: Arc<Refs>,
@@ -122,7 +122,7 @@ fn around_zero(random: &mut Random, most: u64) -> i64 {
 
 /// Until when the hub as a whole is in trouble.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trouble {
+pub(super) struct Outage {
     pub outage: Duration,
     pub rate_limited: Duration,
     pub read_only: Duration,
@@ -137,9 +137,9 @@ pub(super) struct World {
     pub hosts: Vec<Host>,
     pub hub: MemoryHub,
     /// By what each commit was made that was not made by hand.
-    pub made_by: HashMap<Version, Arc<Built>>,
+    pub made_by: HashMap<Version, Arc<CommitOrigin>>,
     pub delayed: Vec<Delayed>,
-    pub trouble: Trouble,
+    pub trouble: Outage,
     pub checker: Checker,
     pub faults_injected: u64,
     /// Whether faults are over and all work has to come to its end.
@@ -147,7 +147,7 @@ pub(super) struct World {
     /// Whether the process that has the turn is to die.
     pub dies: bool,
     /// What is being submitted just now, by each process.
-    pub submitting: HashMap<usize, Arc<(Envelope, Operation)>>,
+    pub submitting: HashMap<usize, Arc<(WriteOptions, Operation)>>,
     /// The operation of the last commit that each process built.
     pub built: HashMap<usize, OpId>,
     /// What happened, if anybody wants to know.
@@ -175,7 +175,7 @@ impl World {
             hub: MemoryHub::default(),
             made_by: HashMap::new(),
             delayed: Vec::new(),
-            trouble: Trouble::default(),
+            trouble: Outage::default(),
             checker: Checker::default(),
             faults_injected: 0,
             is_calm: false,
@@ -359,7 +359,7 @@ impl World {
     /// The storm is over: from now on everything has to come to its end.
     pub(super) fn calm(&mut self) {
         self.is_calm = true;
-        self.trouble = Trouble::default();
+        self.trouble = Outage::default();
         for host in &mut self.hosts {
             host.cut_off_until = Duration::ZERO;
         }

@@ -10,7 +10,7 @@ use crate::domain::artifact::{
 };
 use crate::domain::secret::credential_in;
 use crate::machine::disk;
-use crate::machine::files::{self, FileError, Found, Kind};
+use crate::machine::files::{self, EntryKind, FileEntry, FileError};
 use crate::machine::{clock, digest};
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -30,7 +30,7 @@ const COPIES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Where artifacts are kept, and how.
 #[derive(Debug, Clone)]
-pub struct Keep {
+pub struct ArtifactStore {
     /// The folder for those of this server: one folder below it for each attempt.
     pub folder: PathBuf,
     /// What the address of that folder is, where others can fetch from it.
@@ -43,7 +43,7 @@ pub struct Keep {
 
 /// What was kept of an attempt.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
+pub(super) struct KeptArtifacts {
     /// The names.
     pub manifest: Manifest,
     /// Copies for the hub: path and content.
@@ -67,11 +67,11 @@ pub(super) struct Collector {
     /// Texts that no name may hold.
     secrets: Vec<String>,
     /// Files that were there before the job began.
-    before: HashMap<String, Found>,
+    before: HashMap<String, FileEntry>,
 }
 
 /// Removes what attempts left in the folder without a manifest: their worker was killed.
-pub(super) fn remove_leftovers(keep: &Keep) {
+pub(super) fn remove_leftovers(keep: &ArtifactStore) {
     let names = files::list(&keep.folder);
     for name in &names {
         let is_ours = attempt_time(name).is_some() && attempt_of_manifest(name).is_none();
@@ -93,7 +93,7 @@ impl Collector {
         Ok(collector)
     }
 
-    fn wanted(&self) -> Result<Vec<Found>, Failed> {
+    fn wanted(&self) -> Result<Vec<FileEntry>, Failed> {
         // A job may have put a link in the place of its folder.
         if !self.top.symlink_metadata().is_ok_and(|about| about.is_dir()) {
             return Ok(Vec::new());
@@ -107,8 +107,8 @@ impl Collector {
         };
         let found = files::walk(&top, ".git", ENTRIES_MAX).map_err(|error| whose(&error, true))?;
         let found =
-            found.into_iter().map(|found| Found { below: format!("{prefix}{}", found.below), ..found });
-        let is_wanted = |found: &Found| {
+            found.into_iter().map(|found| FileEntry { below: format!("{prefix}{}", found.below), ..found });
+        let is_wanted = |found: &FileEntry| {
             found.below.starts_with(&inside)
                 || found.below == KEPT_FOLDER
                 || self.patterns.iter().any(|pattern| pattern.matches(&found.below))
@@ -120,19 +120,19 @@ impl Collector {
     /// when nothing was made. `say` is told what is left out, links too, which may lead anywhere; when `is_over` says so there is no time for the rest.
     pub(super) fn collect(
         &self,
-        keep: &Keep,
+        keep: &ArtifactStore,
         attempt: &str,
         manifest: Manifest,
         (mut say, is_over): (impl FnMut(&str), &dyn Fn() -> bool),
-    ) -> Result<Option<Made>, Failed> {
+    ) -> Result<Option<KeptArtifacts>, Failed> {
         if self.top.symlink_metadata().is_ok_and(|about| !about.is_dir()) {
             say("nothing is kept: something else lies in the place of the job's folder");
         }
         let found = self.wanted()?;
-        let (made, odd): (Vec<&Found>, Vec<&Found>) = found
+        let (made, odd): (Vec<&FileEntry>, Vec<&FileEntry>) = found
             .iter()
             .filter(|found| self.before.get(&found.below) != Some(*found))
-            .partition(|found| found.kind == Kind::File && !self.is_in_place_of_folder(found));
+            .partition(|found| found.kind == EntryKind::File && !self.is_in_place_of_folder(found));
         self.tell_left_out(&odd, &mut say);
         if made.len() > FILES_MAX {
             let why = format!("it made {} files that are to be kept, more than {FILES_MAX}", made.len());
@@ -190,23 +190,23 @@ impl Collector {
         // For who prunes the folder while the hub is away.
         let beside = keep.folder.join(manifest_name(attempt));
         files::write(&beside, &manifest.write()).map_err(|error| Failed::ByTheServer(error.to_string()))?;
-        Ok(Some(Made { manifest, copies }))
+        Ok(Some(KeptArtifacts { manifest, copies }))
     }
 
     /// Whether a file took the place of the folder of artifacts, and is not asked for by that name.
-    fn is_in_place_of_folder(&self, found: &Found) -> bool {
+    fn is_in_place_of_folder(&self, found: &FileEntry) -> bool {
         found.below.trim_end_matches('/') == KEPT_FOLDER
             && !self.patterns.iter().any(|pattern| pattern.matches(KEPT_FOLDER))
     }
 
-    fn is_masked(&self, found: &Found) -> bool {
+    fn is_masked(&self, found: &FileEntry) -> bool {
         self.secrets.iter().any(|secret| found.below.contains(secret))
     }
 
     /// Says what is no file, and is not kept because of that.
-    fn tell_left_out(&self, odd: &[&Found], mut say: impl FnMut(&str)) {
+    fn tell_left_out(&self, odd: &[&FileEntry], mut say: impl FnMut(&str)) {
         for found in odd.iter().take(LINKS_TOLD_MAX) {
-            let what = if found.kind == Kind::Link { "a link" } else { "no file" };
+            let what = if found.kind == EntryKind::Link { "a link" } else { "no file" };
             let below = found.below.trim_end_matches('/');
             say(&match below {
                 _ if self.is_masked(found) => format!("something is not kept: it is {what}"),
@@ -291,7 +291,8 @@ mod tests {
         // On both sides of what is copied at once.
         put("far", &("f".repeat(256 * 1024 - 3) + "first-line-of-it"));
         put("part", "first-line-of-");
-        let keep = Keep { folder: kept, url: None, copy_bytes_max: 1 << 20, leaves_originals: false };
+        let keep =
+            ArtifactStore { folder: kept, url: None, copy_bytes_max: 1 << 20, leaves_originals: false };
         let mut said = Vec::new();
         let made = collector.collect(
             &keep,
@@ -352,7 +353,7 @@ mod tests {
         }
         link("so-hidden");
         let kept = folder.path().join("kept");
-        let keep = Keep { folder: kept, url: None, copy_bytes_max: 0, leaves_originals: false };
+        let keep = ArtifactStore { folder: kept, url: None, copy_bytes_max: 0, leaves_originals: false };
         let mut said = Vec::new();
         let say = |words: &str| said.push(words.to_owned());
         let made = collector.collect(&keep, "a1", manifest(), (say, &|| false)).expect("kept");
@@ -385,7 +386,7 @@ mod tests {
         put("artifacts/a/b.deb", "1");
         put("source/a/b.deb/c.deb", "22");
         std::os::unix::fs::symlink("/etc/passwd", top.join("link.deb")).expect("link");
-        let keep = Keep {
+        let keep = ArtifactStore {
             folder: kept.clone(),
             url: Some("https://x/".to_owned()),
             copy_bytes_max: 3,

@@ -14,14 +14,14 @@ use claiming::claiming;
 use reporting::Unreported;
 use tagging::build_of;
 
-use super::active::{Active, Why};
+use super::active::{Active, EndReason};
 use super::artifacts::remove_leftovers;
 use super::budget::Budget;
-use super::executor::{End, Ended};
-use super::hub::{Hub, Written};
-use super::look::{Eye, Left, Look, Taken};
-use super::place::Place;
-use super::{Options, Report};
+use super::executor::{ExecutorEvent, JobEnd};
+use super::hub::{WorkerHub, WriteResult};
+use super::look::{LeftBehind, LostJob, Poller, QueuePoll};
+use super::place::WorkerDir;
+use super::{Options, Reporter};
 use crate::app::commands::job_step::{Step, StepJob};
 use crate::app::flows::claim::ClaimFlow;
 use crate::domain::artifact::manifest_beside;
@@ -30,7 +30,7 @@ use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::domain::shell;
 use crate::domain::time::show_span;
-use crate::ledger::{LedgerError, Stop};
+use crate::ledger::{Abort, LedgerError};
 use crate::machine::file_lock::NotLocked;
 use crate::machine::files::FileError;
 use crate::machine::{Deadline, signals};
@@ -98,14 +98,14 @@ pub struct Summary {
 /// What happens.
 #[derive(Debug)]
 enum Event {
-    Ended(Box<Ended>),
+    Ended(Box<ExecutorEvent>),
     /// A good build was tagged, or why not.
     Tagged(Result<Option<String>, String>),
     AskedToEnd,
 }
 
-impl From<Ended> for Event {
-    fn from(ended: Ended) -> Self {
+impl From<ExecutorEvent> for Event {
+    fn from(ended: ExecutorEvent) -> Self {
         Self::Ended(Box::new(ended))
     }
 }
@@ -122,10 +122,10 @@ enum Phase {
 
 /// The worker at work.
 pub struct Dispatcher<'a> {
-    hub: Hub,
-    place: Place,
+    hub: WorkerHub,
+    place: WorkerDir,
     options: Options,
-    report: &'a dyn Report,
+    report: &'a dyn Reporter,
     claiming: ClaimFlow,
     events: Receiver<Event>,
     sender: Sender<Event>,
@@ -164,7 +164,7 @@ pub struct Dispatcher<'a> {
     /// Whether its last sign of life is in the hub.
     has_said_farewell: bool,
     /// What was seen when it began, until that is acted upon.
-    first: Option<Look>,
+    first: Option<QueuePoll>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -172,12 +172,12 @@ impl<'a> Dispatcher<'a> {
     ///
     /// # Errors
     /// When another one is at work, or this machine refuses something.
-    pub fn new(hub: Hub, options: Options, report: &'a dyn Report) -> Result<Self, WorkerError> {
+    pub fn new(hub: WorkerHub, options: Options, report: &'a dyn Reporter) -> Result<Self, WorkerError> {
         let (sender, events) = mpsc::channel();
         let requests = sender.clone();
         signals::on_request_to_end(move || requests.send(Event::AskedToEnd).is_ok())
             .map_err(WorkerError::Machine)?;
-        let place = Place::take(hub.server(), &options.place, options.folder.clone())?;
+        let place = WorkerDir::take(hub.server(), &options.place, options.folder.clone())?;
         remove_leftovers(&options.keep);
         let now = hub.machine().deadline(Duration::ZERO);
         let claiming = claiming(&hub, &place, &options);
@@ -269,10 +269,10 @@ impl<'a> Dispatcher<'a> {
     /// The first sign of life, and what a predecessor left undone.
     fn begin(&mut self) -> Result<(), WorkerError> {
         match self.hub.beat(self.report).map_err(WorkerError::Ledger)? {
-            Written::Refused(refusal) => return Err(WorkerError::Refused(refusal)),
+            WriteResult::Refused(refusal) => return Err(WorkerError::Refused(refusal)),
             // A session that somebody ended begins anew with the next beat.
-            Written::Done(_) => self.next_beat = self.after(self.hub.rest()),
-            Written::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
+            WriteResult::Done(_) => self.next_beat = self.after(self.hub.rest()),
+            WriteResult::Later(why) => self.report.warn(&format!("no sign of life was sent: {why}")),
         }
         // What signs of life need is kept free.
         self.hub.take_pushes();
@@ -280,7 +280,7 @@ impl<'a> Dispatcher<'a> {
         let mut look = self.see().map_err(stopped)?;
         let kept = self.hub.kept();
         let mut left = std::mem::take(&mut look.left);
-        if kept.is_empty() && left == Left::default() {
+        if kept.is_empty() && left == LeftBehind::default() {
             self.first = Some(look);
         }
         for step in kept {
@@ -349,9 +349,9 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn see(&mut self) -> Result<Look, Stop> {
+    fn see(&mut self) -> Result<QueuePoll, Abort> {
         let server = self.hub.server().clone();
-        let eye = Eye {
+        let eye = Poller {
             server: &server,
             worker: &self.place.worker,
             unsure: &self.place.unsure,
@@ -429,12 +429,12 @@ impl<'a> Dispatcher<'a> {
         self.unwanted = unwanted.into_iter().map(|(id, _)| id).collect();
     }
 
-    fn stop_taken(&mut self, taken: &Taken) {
-        let Taken { job: id, token, situation, is_cancelled } = taken;
+    fn stop_taken(&mut self, taken: &LostJob) {
+        let LostJob { job: id, token, situation, is_cancelled } = taken;
         if let Some(active) = self.active.get_mut(id).filter(|active| active.token == *token) {
-            let is_told = matches!(active.why, Some(Why::Taken | Why::Cancelled));
+            let is_told = matches!(active.why, Some(EndReason::Taken | EndReason::Cancelled));
             // What was called off may be put back and claimed by another while it is being stopped.
-            active.why = Some(if *is_cancelled { Why::Cancelled } else { Why::Taken });
+            active.why = Some(if *is_cancelled { EndReason::Cancelled } else { EndReason::Taken });
             if !is_told {
                 active.execution.stop(active.grace);
                 self.report
@@ -468,12 +468,12 @@ impl<'a> Dispatcher<'a> {
         self.phase = Phase::Stopping;
         for active in self.active.values_mut().filter(|active| active.why.is_none()) {
             active.execution.say("the worker ends: the job goes back to the queue");
-            active.why = Some(Why::Interrupted);
+            active.why = Some(EndReason::Interrupted);
             active.execution.stop(active.grace);
         }
     }
 
-    fn ended(&mut self, ended: Ended) {
+    fn ended(&mut self, ended: ExecutorEvent) {
         let Ok(id) = JobId::new(&ended.job) else { return };
         let Some(mut active) = self.active.remove(&id).filter(|active| active.token == ended.token) else {
             return;
@@ -481,7 +481,7 @@ impl<'a> Dispatcher<'a> {
         active.execution.join();
         self.idle_since = None;
         self.next_look = self.after(Duration::ZERO);
-        if matches!(ended.end, End::Unguarded(_)) {
+        if matches!(ended.end, JobEnd::Unguarded(_)) {
             self.place.doubt((id.clone(), ended.token));
         }
         let (step, code) = active.outcome(&ended);
@@ -502,8 +502,9 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn count(&mut self, active: &Active, end: &End, step: Option<&Step>) {
-        self.faults = if matches!(end, End::Broken(_) | End::Unguarded(_)) { self.faults + 1 } else { 0 };
+    fn count(&mut self, active: &Active, end: &JobEnd, step: Option<&Step>) {
+        self.faults =
+            if matches!(end, JobEnd::Broken(_) | JobEnd::Unguarded(_)) { self.faults + 1 } else { 0 };
         if self.faults >= FAULTS_MAX {
             self.faults = 0;
             self.paused_until = Some(self.after(FAULTS_PAUSE));
@@ -582,16 +583,16 @@ impl<'a> Dispatcher<'a> {
     }
 }
 
-fn stopped(stop: Stop) -> WorkerError {
+fn stopped(stop: Abort) -> WorkerError {
     match stop {
-        Stop::Refused(refusal) => WorkerError::Refused(refusal),
-        Stop::Fault(error) => WorkerError::Ledger(error),
+        Abort::Refused(refusal) => WorkerError::Refused(refusal),
+        Abort::Fault(error) => WorkerError::Ledger(error),
     }
 }
 
-fn words(report: &dyn Report, stop: &Stop) -> String {
+fn words(report: &dyn Reporter, stop: &Abort) -> String {
     match stop {
-        Stop::Refused(refusal) => report.words(refusal),
-        Stop::Fault(error) => error.to_string(),
+        Abort::Refused(refusal) => report.words(refusal),
+        Abort::Fault(error) => error.to_string(),
     }
 }

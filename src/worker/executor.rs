@@ -3,7 +3,7 @@
 //!
 //! An executor knows of no hub and decides nothing: it is told to stop, and tells when all is over.
 
-use super::artifacts::{Collector, Failed, KEPT_FOLDER, Made};
+use super::artifacts::{Collector, Failed, KEPT_FOLDER, KeptArtifacts};
 use super::log::{Log, mask_text};
 use super::task::Task;
 use crate::domain::artifact::{Manifest, attempt_of_log};
@@ -11,8 +11,8 @@ use crate::domain::time::show_span;
 use crate::machine::contained::contained;
 use crate::machine::failpoint::failpoint;
 use crate::machine::files::{self, FileError};
-use crate::machine::guard::{self, Cause, Errand, Orders, Rest, Told};
-use crate::machine::held::Held;
+use crate::machine::guard::{self, ControlChannel, Remains, StopCause, SupervisedJob, SupervisorReport};
+use crate::machine::held::HeldDirectory;
 use crate::machine::process::Running;
 use crate::machine::{Deadline, Machine, clock, environment};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ const UNUSABLE_CODE: u8 = 4;
 /// What is kept of a job at work, in the file that its guard locks: for the next worker, should this
 /// one be killed.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct AtWork {
+pub(super) struct JobState {
     /// The folder that was made for it.
     pub folder: PathBuf,
     /// Variables that its processes have.
@@ -52,9 +52,9 @@ pub(super) struct AtWork {
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum JobEnd {
     /// Its process ended with this code, as a shell tells it, for this cause.
-    Exited(u8, Cause),
+    Exited(u8, StopCause),
     /// No server can run it.
     Unrunnable(String),
     /// This server could not run it.
@@ -63,7 +63,7 @@ pub(super) enum End {
     Unguarded(String),
 }
 
-impl End {
+impl JobEnd {
     /// The same with what is masked in the log masked here, too: it goes into the job's record.
     fn masked(self, secrets: &[String]) -> Self {
         match self {
@@ -77,22 +77,22 @@ impl End {
 
 /// What an executor tells.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct ExecutorEvent {
     pub job: String,
     /// The fencing token of its claim.
     pub token: u64,
     /// How it ended.
-    pub end: End,
+    pub end: JobEnd,
     /// How long after it was claimed.
     pub spent: Duration,
     /// The commit that was checked out for it.
     pub commit: Option<String>,
-    pub made: Option<Made>,
+    pub made: Option<KeptArtifacts>,
 }
 
 /// What dispatcher and executor share.
 #[derive(Debug)]
-struct Shared {
+struct JobChannel {
     log: Mutex<Log>,
     control: Mutex<Control>,
 }
@@ -105,11 +105,11 @@ struct Control {
     /// Since it was told to end: when its guard should have.
     stopped: Option<Deadline>,
     /// The way to the guard that is at work.
-    orders: Option<Orders>,
+    orders: Option<ControlChannel>,
     /// Why this server cannot go on with it.
     broken: Option<String>,
     /// The folder that was made for it, wherever the job put it.
-    folder: Option<Held>,
+    folder: Option<HeldDirectory>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,20 +119,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A job at work.
 #[derive(Debug)]
 pub(super) struct Execution {
-    shared: Arc<Shared>,
+    shared: Arc<JobChannel>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Execution {
     /// Starts `task`; it may run until `trusted`, and its end goes to `ended`.
     #[must_use]
-    pub(super) fn start<E: From<Ended> + Send + 'static>(
+    pub(super) fn start<E: From<ExecutorEvent> + Send + 'static>(
         task: Task,
         trusted: &Deadline,
         ended: Sender<E>,
     ) -> Self {
         let secrets = task.secrets();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(JobChannel {
             log: Mutex::new(Log::new(task.log_bytes_max, &secrets)),
             control: Mutex::new(Control {
                 trusted: trusted.clone(),
@@ -146,7 +146,7 @@ impl Execution {
         let thread = thread::spawn(move || {
             // A bug that shows in one job is not to end the others.
             let (end, commit, made) =
-                contained(|| run(&task, &for_thread)).unwrap_or_else(|bug| (End::Broken(bug), None, None));
+                contained(|| run(&task, &for_thread)).unwrap_or_else(|bug| (JobEnd::Broken(bug), None, None));
             lock(&for_thread.log).end(clock::wall());
             let spent = clock::since_boot().saturating_sub(task.asked);
             if !task.keeps_folder {
@@ -156,7 +156,8 @@ impl Execution {
             if !task.keeps_folder && (!task.folder.exists() || files::remove_all(&task.folder).is_ok()) {
                 drop(files::remove(&task.alive));
             }
-            let told = Ended { job: task.job.id.clone(), token: task.token, end, spent, commit, made };
+            let told =
+                ExecutorEvent { job: task.job.id.clone(), token: task.token, end, spent, commit, made };
             // Nobody listens any more: the worker is ending.
             ended.send(E::from(told)).ok();
         });
@@ -205,7 +206,7 @@ impl Execution {
 }
 
 /// Removes the folder of a job that gave it another name: nobody would find it again.
-fn remove_moved(task: &Task, shared: &Shared) {
+fn remove_moved(task: &Task, shared: &JobChannel) {
     let held = lock(&shared.control).folder.take();
     let moved = held.and_then(|held| held.path()).filter(|path| {
         let made = task.folder.canonicalize().unwrap_or_else(|_| task.folder.clone());
@@ -218,7 +219,7 @@ fn remove_moved(task: &Task, shared: &Shared) {
 }
 
 /// All of a job: how it ended, what it worked on, what it made.
-fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>) {
+fn run(task: &Task, shared: &Arc<JobChannel>) -> (JobEnd, Option<String>, Option<KeptArtifacts>) {
     let ended = match prepare(task, shared) {
         Ok(ready) => match work(task, &ready, shared) {
             Ok((end, made)) => (end, ready.commit, made),
@@ -228,15 +229,15 @@ fn run(task: &Task, shared: &Arc<Shared>) -> (End, Option<String>, Option<Made>)
     };
     let (end, commit, made) = (ended.0.masked(&task.secrets()), ended.1, ended.2);
     match &end {
-        End::Unrunnable(why) | End::Broken(why) | End::Unguarded(why) => {
+        JobEnd::Unrunnable(why) | JobEnd::Broken(why) | JobEnd::Unguarded(why) => {
             lock(&shared.log).say(why, clock::wall());
         }
-        End::Exited(_, Cause::Late) => {
+        JobEnd::Exited(_, StopCause::Late) => {
             let limit = show_span(task.job.timeout());
             lock(&shared.log)
                 .say(&format!("the job took longer than {limit} and was stopped"), clock::wall());
         }
-        End::Exited(..) => {}
+        JobEnd::Exited(..) => {}
     }
     (end, commit, made)
 }
@@ -250,14 +251,14 @@ struct Ready {
 }
 
 /// The folder of the job, with what it is to work on.
-fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
+fn prepare(task: &Task, shared: &Arc<JobChannel>) -> Result<Ready, JobEnd> {
     failpoint("job-prepared");
-    task.check().map_err(End::Unrunnable)?;
-    let broken = |error: FileError| End::Broken(error.to_string());
+    task.check().map_err(JobEnd::Unrunnable)?;
+    let broken = |error: FileError| JobEnd::Broken(error.to_string());
     make_folder(&task.folder).map_err(broken)?;
     // Without it only a folder that was given another name stays.
-    lock(&shared.control).folder = Held::open(&task.folder).ok();
-    let at_work = AtWork { folder: task.folder.clone(), marks: task.marks().to_vec() };
+    lock(&shared.control).folder = HeldDirectory::open(&task.folder).ok();
+    let at_work = JobState { folder: task.folder.clone(), marks: task.marks().to_vec() };
     files::remember(&task.alive, &at_work).map_err(broken)?;
     let commit = match task.source() {
         Some(source) => Some(check_out(task, source, shared)?),
@@ -274,19 +275,25 @@ fn prepare(task: &Task, shared: &Arc<Shared>) -> Result<Ready, End> {
     files::create_dir(&task.folder.join(KEPT_FOLDER)).map_err(broken)?;
     let collector =
         Collector::new(&task.folder, &task.job.produces, task.secrets()).map_err(|failed| match failed {
-            Failed::ByTheJob(why) => End::Unrunnable(format!("what it works on cannot be looked at: {why}")),
-            Failed::ByTheServer(why) => End::Broken(why),
+            Failed::ByTheJob(why) => {
+                JobEnd::Unrunnable(format!("what it works on cannot be looked at: {why}"))
+            }
+            Failed::ByTheServer(why) => JobEnd::Broken(why),
         })?;
     Ok(Ready { commit, collector })
 }
 
 /// The command of the job, from its start to its end, and what it made if it ended by itself.
-fn work(task: &Task, ready: &Ready, shared: &Arc<Shared>) -> Result<(End, Option<Made>), End> {
+fn work(
+    task: &Task,
+    ready: &Ready,
+    shared: &Arc<JobChannel>,
+) -> Result<(JobEnd, Option<KeptArtifacts>), JobEnd> {
     let commit = ready.commit.as_deref();
     let environment = task.environment(commit);
     let end = under_guard(task, (&task.job.command, &task.start_folder(), &environment), shared)?;
     let made = match (&end, task.job.log.as_deref().and_then(attempt_of_log)) {
-        (End::Exited(code, Cause::Itself), Some(attempt)) => {
+        (JobEnd::Exited(code, StopCause::Itself), Some(attempt)) => {
             collect(task, &ready.collector, (attempt, task.manifest(commit, *code)), shared)?
         }
         _ => None,
@@ -299,8 +306,8 @@ fn collect(
     task: &Task,
     collector: &Collector,
     (attempt, manifest): (&str, Manifest),
-    shared: &Shared,
-) -> Result<Option<Made>, End> {
+    shared: &JobChannel,
+) -> Result<Option<KeptArtifacts>, JobEnd> {
     failpoint("job-ended");
     let is_stopped = || lock(&shared.control).stopped.is_some();
     let is_over = || is_stopped() || task.limit().is_zero();
@@ -309,19 +316,19 @@ fn collect(
         // What is there of it is named nowhere.
         drop(files::remove_all(&task.keep.folder.join(attempt)));
         match (is_stopped(), task.limit().is_zero()) {
-            (true, _) => End::Exited(128 + 15, Cause::Told),
-            (false, true) => End::Exited(128 + 15, Cause::Late),
+            (true, _) => JobEnd::Exited(128 + 15, StopCause::Told),
+            (false, true) => JobEnd::Exited(128 + 15, StopCause::Late),
             (false, false) => match failed {
-                Failed::ByTheJob(why) => End::Unrunnable(format!("what it made was not kept: {why}")),
-                Failed::ByTheServer(why) => End::Broken(format!("what it made was not kept: {why}")),
+                Failed::ByTheJob(why) => JobEnd::Unrunnable(format!("what it made was not kept: {why}")),
+                Failed::ByTheServer(why) => JobEnd::Broken(format!("what it made was not kept: {why}")),
             },
         }
     })
 }
 
 /// Prepares what the job is to work on, under a guard as the job itself. Gives the commit.
-fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, End> {
-    let broken = |error: String| End::Broken(format!("cannot check out: {error}"));
+fn check_out(task: &Task, source: &str, shared: &Arc<JobChannel>) -> Result<String, JobEnd> {
+    let broken = |error: String| JobEnd::Broken(format!("cannot check out: {error}"));
     let (command, tell) = task.checkout().map_err(|error| broken(error.to_string()))?;
     // With the user's access to the source, which the job itself does not see.
     let mut environment = environment::variables();
@@ -329,22 +336,22 @@ fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, 
     environment.extend(task.mark_variables());
     let end = under_guard(task, (&command, &task.folder, &environment), shared)?;
     match end {
-        End::Exited(0, Cause::Itself) => {
+        JobEnd::Exited(0, StopCause::Itself) => {
             let commit = files::read(&tell).ok().flatten();
             drop(files::remove(&tell));
             commit.ok_or_else(|| broken("it does not tell the commit".to_owned()))
         }
-        End::Exited(NOT_THERE_CODE, Cause::Itself) => {
+        JobEnd::Exited(NOT_THERE_CODE, StopCause::Itself) => {
             let named =
                 |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} `{name}`"));
             let (branch, commit) = (named("branch", &task.job.branch), named("commit", &task.job.commit));
             let what: Vec<String> = commit.into_iter().chain(branch).collect();
-            Err(End::Unrunnable(format!("the source has no {}", what.join(" in "))))
+            Err(JobEnd::Unrunnable(format!("the source has no {}", what.join(" in "))))
         }
-        End::Exited(UNUSABLE_CODE, Cause::Itself) => {
-            Err(End::Unrunnable("what it is to work on cannot be checked out; its log tells why".to_owned()))
-        }
-        End::Exited(code, Cause::Itself) => Err(broken(format!("it ended with exit code {code}"))),
+        JobEnd::Exited(UNUSABLE_CODE, StopCause::Itself) => Err(JobEnd::Unrunnable(
+            "what it is to work on cannot be checked out; its log tells why".to_owned(),
+        )),
+        JobEnd::Exited(code, StopCause::Itself) => Err(broken(format!("it ended with exit code {code}"))),
         end => Err(end),
     }
 }
@@ -353,9 +360,9 @@ fn check_out(task: &Task, source: &str, shared: &Arc<Shared>) -> Result<String, 
 fn under_guard(
     task: &Task,
     (command, folder, environment): (&[String], &Path, &[(OsString, OsString)]),
-    shared: &Arc<Shared>,
-) -> Result<End, End> {
-    let errand = Errand {
+    shared: &Arc<JobChannel>,
+) -> Result<JobEnd, JobEnd> {
+    let errand = SupervisedJob {
         command,
         folder,
         environment,
@@ -364,11 +371,11 @@ fn under_guard(
         lapsed_grace: task.lapsed_grace,
         limit: task.limit(),
     };
-    let broken = |error: io::Error| End::Broken(format!("cannot start the job's guard: {error}"));
+    let broken = |error: io::Error| JobEnd::Broken(format!("cannot start the job's guard: {error}"));
     let (mut guard, output, told) = {
         let mut control = lock(&shared.control);
         if control.stopped.is_some() {
-            return Err(End::Exited(128 + 15, Cause::Told));
+            return Err(JobEnd::Exited(128 + 15, StopCause::Told));
         }
         let (guard, output, orders) = guard::start(&errand, &control.trusted).map_err(broken)?;
         let told = orders.again().map_err(broken)?;
@@ -380,24 +387,24 @@ fn under_guard(
     let (orders, broken) = (control.orders.take(), control.broken.take());
     drop(control);
     match end {
-        Ok(end @ End::Unguarded(_)) => Ok(end),
-        Ok(end) => Ok(broken.map_or(end, End::Broken)),
+        Ok(end @ JobEnd::Unguarded(_)) => Ok(end),
+        Ok(end) => Ok(broken.map_or(end, JobEnd::Broken)),
         Err(bug) => Ok(abandon(task, &mut guard, orders, bug)),
     }
 }
 
 /// Ends a job that nobody watches any more, because of `bug`.
-fn abandon(task: &Task, guard: &mut Running, orders: Option<Orders>, bug: String) -> End {
+fn abandon(task: &Task, guard: &mut Running, orders: Option<ControlChannel>, bug: String) -> JobEnd {
     if let Some(mut orders) = orders {
         orders.stop();
     }
     let has_ended = guard.wait_until(&Machine::real().deadline(task.grace + GUARD_PATIENCE));
-    if has_ended.is_ok_and(|status| status.is_some()) || guard::kill_tree(guard) == Rest::Nothing {
-        return End::Broken(bug);
+    if has_ended.is_ok_and(|status| status.is_some()) || guard::kill_tree(guard) == Remains::Nothing {
+        return JobEnd::Broken(bug);
     }
     match guard::kill_marked(&task.marks()) {
-        true => End::Unguarded(bug),
-        false => End::Unguarded(format!("{bug}; its processes do not end")),
+        true => JobEnd::Unguarded(bug),
+        false => JobEnd::Unguarded(format!("{bug}; its processes do not end")),
     }
 }
 
@@ -414,9 +421,9 @@ fn watch(
     task: &Task,
     guard: &mut Running,
     output: PipeReader,
-    mut told: Orders,
-    shared: &Arc<Shared>,
-) -> End {
+    mut told: ControlChannel,
+    shared: &Arc<JobChannel>,
+) -> JobEnd {
     let reader = read(output, Arc::clone(shared));
     failpoint("job-begun");
     let overdue = Machine::real().deadline(task.limit() + task.grace + GUARD_PATIENCE);
@@ -425,14 +432,14 @@ fn watch(
         match guard.wait_until(&Machine::real().deadline(LOOK)) {
             Ok(Some(_)) => break,
             Ok(None) => {}
-            Err(error) => return End::Broken(format!("the job's guard was lost: {error}")),
+            Err(error) => return JobEnd::Broken(format!("the job's guard was lost: {error}")),
         }
         let is_told = lock(&shared.control).stopped.as_ref().is_some_and(Deadline::passed);
         if is_told || overdue.passed() {
             // It was stopped, perhaps by its own job.
             let rest = guard::kill_tree(guard);
-            is_certain |= rest == Rest::Nothing;
-            if rest == Rest::Processes && !is_stuck {
+            is_certain |= rest == Remains::Nothing;
+            if rest == Remains::Processes && !is_stuck {
                 is_stuck = true;
                 let words = "not all processes of the job can be ended; it stays at work until they are gone";
                 lock(&shared.log).say(words, clock::wall());
@@ -446,22 +453,22 @@ fn watch(
             true => "the job's guard was killed",
             false => "the job's guard was killed, and its processes do not end",
         };
-        return End::Unguarded(words.to_owned());
+        return JobEnd::Unguarded(words.to_owned());
     }
     let patience = Machine::real().deadline(OUTPUT_GRACE);
     while !reader.is_finished() && !patience.passed() {
         clock::sleep(Duration::from_millis(5).min(patience.left()));
     }
     match told {
-        Some(Told { cause: Cause::Unguarded, .. }) | None => {
-            End::Broken("the job's guard was stopped".to_owned())
+        Some(SupervisorReport { cause: StopCause::Unguarded, .. }) | None => {
+            JobEnd::Broken("the job's guard was stopped".to_owned())
         }
-        Some(Told { code, cause, .. }) => End::Exited(code, cause),
+        Some(SupervisorReport { code, cause, .. }) => JobEnd::Exited(code, cause),
     }
 }
 
 /// Reads what the job prints to its end.
-fn read(mut output: PipeReader, shared: Arc<Shared>) -> JoinHandle<()> {
+fn read(mut output: PipeReader, shared: Arc<JobChannel>) -> JoinHandle<()> {
     thread::spawn(move || {
         let read = contained(|| {
             let mut chunk = vec![0_u8; 64 * 1024];

@@ -1,22 +1,22 @@
 //! The hub as the dispatcher uses it: one ledger, this server's session and its signs of life.
 
-use super::Report;
+use super::Reporter;
 use crate::app::client::Client;
 use crate::app::commands::beat::{BeatAnswer, SendBeat};
 use crate::app::commands::job_log::WriteLogs;
 use crate::app::commands::job_step::StepJob;
-use crate::app::commands::{Along, Envelope, Operation, Verb};
+use crate::app::commands::{Operation, Piggyback, WriteCommand, WriteOptions};
 use crate::app::flows::Failure;
-use crate::app::flows::session::{Event, Manner, SessionFlow, Step};
+use crate::app::flows::session::{Event, Sender, SessionFlow, Step};
 use crate::app::journal::KeepError;
-use crate::app::session::{Session, Whose};
-use crate::app::submit::Place;
+use crate::app::session::{Session, SessionKey};
+use crate::app::submit::HubRef;
 use crate::app::watch::Watch;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::git::hubs;
-use crate::ledger::{Ledger, LedgerError, Outcome, Snapshot, Stop};
+use crate::ledger::{Abort, Ledger, LedgerError, Outcome, Snapshot};
 use crate::machine::Deadline;
 use crate::machine::Machine;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const BUDGET: Duration = Duration::from_secs(12);
 
 /// What came of a write.
 #[derive(Debug)]
-pub(super) enum Written<A> {
+pub(super) enum WriteResult<A> {
     /// The hub has it.
     Done(A),
     /// It said no: nothing was written.
@@ -37,10 +37,10 @@ pub(super) enum Written<A> {
 }
 
 /// One hub, one server.
-pub struct Hub {
+pub struct WorkerHub {
     client: Client,
     server: ServerName,
-    whose: Whose,
+    whose: SessionKey,
     session: Session,
     interval: Duration,
     /// What the server said of its signs of life before it had this worker, in seconds.
@@ -70,14 +70,14 @@ pub(super) enum SignOfLife<'a> {
     Last(&'a str),
 }
 
-impl Hub {
+impl WorkerHub {
     /// `ledger` is the hub at `place`; `server` beats every `interval` there. Of the server is said what was
     /// told before, if that is a longer one and `keeps` says so: nobody goes on with that of a worker which
     /// ends with its job.
     #[must_use]
     pub fn new(
         mut ledger: Ledger,
-        place: Place,
+        place: HubRef,
         server: ServerName,
         (interval, keeps): (Duration, bool),
         is_read: bool,
@@ -99,7 +99,7 @@ impl Hub {
             session,
             interval,
             interval_before: before,
-            beats: SessionFlow::new(Manner::Worker(interval), interval.saturating_mul(LEASE_INTERVALS)),
+            beats: SessionFlow::new(Sender::Worker(interval), interval.saturating_mul(LEASE_INTERVALS)),
             rest: Duration::ZERO,
             pushes: 0,
             beaten: None,
@@ -160,14 +160,14 @@ impl Hub {
         };
     }
 
-    fn pass_on(&mut self, report: &dyn Report) {
+    fn pass_on(&mut self, report: &dyn Reporter) {
         for note in self.client.take_notes() {
             report.warn(&note);
         }
     }
 
     /// Says once that another hub is where this one was, with its first `error`, until this one answers again.
-    fn note_other(&mut self, report: &dyn Report, error: Option<&LedgerError>) {
+    fn note_other(&mut self, report: &dyn Reporter, error: Option<&LedgerError>) {
         let other = error.filter(|error| matches!(error, LedgerError::AnotherHub { .. }));
         if let Some(error) = other.filter(|_| !self.is_other_told) {
             report
@@ -179,15 +179,15 @@ impl Hub {
     /// What came of a write. That another hub does not know a job of this one is no answer about it.
     fn settle<A>(
         &mut self,
-        report: &dyn Report,
+        report: &dyn Reporter,
         outcome: Result<Outcome<A>, LedgerError>,
-    ) -> Result<Written<A>, LedgerError> {
+    ) -> Result<WriteResult<A>, LedgerError> {
         self.count(&outcome);
         self.pass_on(report);
         self.note_other(report, outcome.as_ref().err());
         match outcome {
             Err(LedgerError::AnotherHub { .. }) => {
-                Ok(Written::Later("another hub is where its hub was".to_owned()))
+                Ok(WriteResult::Later("another hub is where its hub was".to_owned()))
             }
             outcome => outcome.map(written),
         }
@@ -196,9 +196,9 @@ impl Hub {
     /// Reads the hub as it is now, with all heartbeats, and with what the next write puts back in it.
     pub(super) fn read<R>(
         &mut self,
-        report: &dyn Report,
-        read: impl Fn(&Snapshot<'_>) -> Result<R, Stop>,
-    ) -> Result<R, Stop> {
+        report: &dyn Reporter,
+        read: impl Fn(&Snapshot<'_>) -> Result<R, Abort>,
+    ) -> Result<R, Abort> {
         // What was read right before the worker began need not be asked for again, once.
         let result = match std::mem::take(&mut self.is_read) {
             true => self.client.recall(read),
@@ -206,7 +206,7 @@ impl Hub {
         };
         self.pass_on(report);
         let error = match &result {
-            Err(Stop::Fault(error)) => Some(error),
+            Err(Abort::Fault(error)) => Some(error),
             _ => None,
         };
         self.note_other(report, error);
@@ -214,41 +214,41 @@ impl Hub {
     }
 
     /// Applies `verb`, kept until its outcome is known, with `logs` and a sign of life in the same push. Whether this session goes on is learned from that as from one by itself.
-    pub(super) fn write_with<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write_with<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
-        report: &dyn Report,
+        report: &dyn Reporter,
         verb: &V,
         (sign, logs): (SignOfLife<'_>, Option<WriteLogs>),
-    ) -> Result<Written<V::Answer>, LedgerError> {
+    ) -> Result<WriteResult<V::Answer>, LedgerError> {
         let beat = Some(self.session.beat(&self.whose, None));
-        let envelope = Envelope { beat, ..Envelope::default() };
+        let envelope = WriteOptions { beat, ..WriteOptions::default() };
         let beat = match sign {
             SignOfLife::None => None,
             SignOfLife::Next => Some(self.next_sign_of_life()),
             SignOfLife::Last(why) => Some(self.last_sign_of_life(why)),
         };
-        let along = Along { logs, beat };
+        let along = Piggyback { logs, beat };
         let outcome = self.client.write_with(&envelope, (verb, along), |words| report.warn(words));
         Ok(match self.settle(report, outcome)? {
-            Written::Done((answer, beaten)) => {
+            WriteResult::Done((answer, beaten)) => {
                 if let Some(beaten) = beaten {
                     self.beaten = Some(self.beaten(report, &beaten));
                 }
-                Written::Done(answer)
+                WriteResult::Done(answer)
             }
-            Written::Refused(refusal) => Written::Refused(refusal),
-            Written::Later(why) => Written::Later(why),
+            WriteResult::Refused(refusal) => WriteResult::Refused(refusal),
+            WriteResult::Later(why) => WriteResult::Later(why),
         })
     }
 
     /// Keeps a report that could not be sent.
     pub(super) fn keep_for_later(&self, step: StepJob) -> Result<OpId, KeepError> {
         let beat = Some(self.session.beat(&self.whose, None));
-        self.client.keep_report(&Envelope { beat, ..Envelope::default() }, step)
+        self.client.keep_report(&WriteOptions { beat, ..WriteOptions::default() }, step)
     }
 
     /// Sends the reports that this server has kept.
-    pub(super) fn send_kept(&mut self, report: &dyn Report) {
+    pub(super) fn send_kept(&mut self, report: &dyn Reporter) {
         let id = self.client.place().and_then(|place| hubs::id_of(&place.name));
         let (tell, words) = (|words: &str| report.say(words), |no: &Refusal| report.words(no));
         self.client.send_kept_reports(id, &self.server, &tell, &words);
@@ -266,26 +266,26 @@ impl Hub {
     }
 
     /// Applies `verb`, which nobody needs to take up again if this process dies.
-    pub(super) fn write_unkept<V: Verb>(
+    pub(super) fn write_unkept<V: WriteCommand>(
         &mut self,
-        report: &dyn Report,
+        report: &dyn Reporter,
         verb: &V,
-    ) -> Result<Written<V::Answer>, LedgerError> {
-        let outcome = self.client.write_unkept(&Envelope::default(), verb);
+    ) -> Result<WriteResult<V::Answer>, LedgerError> {
+        let outcome = self.client.write_unkept(&WriteOptions::default(), verb);
         self.settle(report, outcome)
     }
 
     /// Sends a sign of life. `true` when the session had been ended by somebody: then a new one has
     /// begun, and what the old one held is lost.
-    pub(super) fn beat(&mut self, report: &dyn Report) -> Result<Written<bool>, LedgerError> {
+    pub(super) fn beat(&mut self, report: &dyn Reporter) -> Result<WriteResult<bool>, LedgerError> {
         let verb = self.next_sign_of_life();
         let failed = |failure| Event::Failed(failure);
         let (event, written) = match self.write_unkept(report, &verb) {
-            Ok(Written::Done(answer)) => return Ok(Written::Done(self.beaten(report, &answer))),
-            Ok(Written::Refused(refusal)) => {
-                (failed(Failure::No(refusal.class())), Ok(Written::Refused(refusal)))
+            Ok(WriteResult::Done(answer)) => return Ok(WriteResult::Done(self.beaten(report, &answer))),
+            Ok(WriteResult::Refused(refusal)) => {
+                (failed(Failure::No(refusal.class())), Ok(WriteResult::Refused(refusal)))
             }
-            Ok(Written::Later(why)) => (failed(Failure::Contended), Ok(Written::Later(why))),
+            Ok(WriteResult::Later(why)) => (failed(Failure::Contended), Ok(WriteResult::Later(why))),
             Err(error) => (failed(Failure::of_fault(&error)), Err(error)),
         };
         self.advance(event);
@@ -293,12 +293,12 @@ impl Hub {
     }
 
     /// The last sign of life: this worker ends, because of `why`.
-    pub(super) fn farewell(&mut self, report: &dyn Report, why: &str) {
+    pub(super) fn farewell(&mut self, report: &dyn Reporter, why: &str) {
         let verb = self.last_sign_of_life(why);
         let told = match self.write_unkept(report, &verb) {
-            Ok(Written::Done(_)) => return,
-            Ok(Written::Refused(refusal)) => report.words(&refusal),
-            Ok(Written::Later(why)) => why,
+            Ok(WriteResult::Done(_)) => return,
+            Ok(WriteResult::Refused(refusal)) => report.words(&refusal),
+            Ok(WriteResult::Later(why)) => why,
             Err(error) => error.to_string(),
         };
         report.warn(&format!("the hub does not know that this worker ended: {told}"));
@@ -345,7 +345,7 @@ impl Hub {
     }
 
     /// The hub has a sign of life; `true` when the session had been ended and a new one has begun.
-    fn beaten(&mut self, report: &dyn Report, answer: &BeatAnswer) -> bool {
+    fn beaten(&mut self, report: &dyn Reporter, answer: &BeatAnswer) -> bool {
         answer.made_anew().for_each(|words| report.warn(&words));
         let twins = answer.two_machines(&self.server);
         if let Some(words) = twins.as_ref().filter(|_| !self.is_twin_told) {
@@ -357,11 +357,13 @@ impl Hub {
     }
 }
 
-fn written<A>(outcome: Outcome<A>) -> Written<A> {
+fn written<A>(outcome: Outcome<A>) -> WriteResult<A> {
     match outcome {
-        Outcome::Applied(receipt) => Written::Done(receipt.answer),
-        Outcome::Refused(refusal) => Written::Refused(refusal),
-        Outcome::Contended { attempts, .. } => Written::Later(format!("others were faster {attempts} times")),
-        Outcome::Unknown { why, .. } => Written::Later(format!("the outcome is unknown: {why}")),
+        Outcome::Applied(receipt) => WriteResult::Done(receipt.answer),
+        Outcome::Refused(refusal) => WriteResult::Refused(refusal),
+        Outcome::Contended { attempts, .. } => {
+            WriteResult::Later(format!("others were faster {attempts} times"))
+        }
+        Outcome::Unknown { why, .. } => WriteResult::Later(format!("the outcome is unknown: {why}")),
     }
 }

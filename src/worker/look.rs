@@ -1,22 +1,22 @@
 //! What the dispatcher looks for in the hub.
 
 use crate::app::commands::job_step::{Step, StepJob};
-use crate::app::commands::rescue::Watched;
-use crate::app::flows::claim::Seen;
+use crate::app::commands::rescue::WatchedClaim;
+use crate::app::flows::claim::HubView;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{FailReason, Job, Report};
+use crate::domain::job::{AttemptResult, FailReason, Job};
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Delayed, Queue};
 use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Snapshot, Stop};
+use crate::ledger::{Abort, Documents as _, Snapshot};
 
 /// Who looks.
 #[derive(Debug)]
-pub(super) struct Eye<'a> {
+pub(super) struct Poller<'a> {
     pub server: &'a ServerName,
     /// The worker's name in claims.
     pub worker: &'a str,
@@ -33,7 +33,7 @@ pub(super) struct Eye<'a> {
 
 /// A job at work here that is not ours any more.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct LostJob {
     pub job: JobId,
     pub token: u64,
     /// What is so instead.
@@ -44,14 +44,14 @@ pub(super) struct Taken {
 
 /// Jobs of a worker as the hub has them, with the tokens of their claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct LeftBehind {
     /// Those that it holds.
     pub strays: Vec<(JobId, u64)>,
     /// Those that were cancelled, and of which nobody has said that they stopped.
     pub stopped: Vec<(JobId, u64)>,
 }
 
-impl Left {
+impl LeftBehind {
     /// Those of `worker` and `server`; of `unsure` claims nobody can say that they stopped.
     pub(super) fn of(
         jobs: &Table<Job>,
@@ -84,9 +84,9 @@ impl Left {
     pub fn steps(self, server: &ServerName) -> Vec<StepJob> {
         let lost = || Step::Fail {
             reason: FailReason::Lost,
-            report: Report {
+            report: AttemptResult {
                 message: Some("the worker ended while the job was at work".to_owned()),
-                ..Report::default()
+                ..AttemptResult::default()
             },
         };
         let strays = self.strays.into_iter().map(|claim| (claim, lost()));
@@ -98,11 +98,11 @@ impl Left {
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct QueuePoll {
     /// Jobs at work here that are not ours any more.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<LostJob>,
     /// Jobs that the hub holds for ours and that are not at work here.
-    pub left: Left,
+    pub left: LeftBehind,
     /// Whether there is a job to claim.
     pub has_work: bool,
     /// Jobs that nothing but our own decision keeps from running here.
@@ -112,16 +112,16 @@ pub(super) struct Look {
     /// Jobs whose delays have to be counted here.
     pub delayed: Vec<Delayed>,
     /// Claims of other servers, and of other sessions of this one, and the lock under which nobody claims.
-    pub seen: Seen,
+    pub seen: HubView,
 }
 
-impl Eye<'_> {
-    pub(super) fn look(&self, snapshot: &Snapshot<'_>) -> Result<Look, Stop> {
+impl Poller<'_> {
+    pub(super) fn look(&self, snapshot: &Snapshot<'_>) -> Result<QueuePoll, Abort> {
         let jobs: Table<Job> = snapshot.table()?;
         let registry: Table<Server> = snapshot.table()?;
-        let mut look = Look { seen: Seen::of(snapshot, self.server)?, ..Look::default() };
+        let mut look = QueuePoll { seen: HubView::of(snapshot, self.server)?, ..QueuePoll::default() };
         // What this worker has at work ends with its time by itself.
-        let is_own = |claim: &Watched| {
+        let is_own = |claim: &WatchedClaim| {
             let job = jobs.get(claim.job.as_str());
             claim.holder == *self.server && job.and_then(|job| job.worker.as_deref()) == Some(self.worker)
         };
@@ -138,10 +138,10 @@ impl Eye<'_> {
                 let is_cancelled = job.is_some_and(|job| {
                     job.token == Some(*token) && job.may_still_run_on() == Some(self.server.as_str())
                 });
-                look.taken.push(Taken { job: id.clone(), token: *token, situation, is_cancelled });
+                look.taken.push(LostJob { job: id.clone(), token: *token, situation, is_cancelled });
             }
         }
-        look.left = Left::of(&jobs, (self.server, self.worker), self.unsure);
+        look.left = LeftBehind::of(&jobs, (self.server, self.worker), self.unsure);
         look.left.forget(&self.active);
         let registered = registry.get(self.server.as_str()).map(|server| server.labels.clone());
         let labels: Vec<String> =

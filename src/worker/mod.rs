@@ -15,18 +15,18 @@ mod look;
 mod place;
 mod task;
 
-pub use artifacts::Keep;
+pub use artifacts::ArtifactStore;
 pub use budget::PushLimit;
 pub use dispatcher::{Dispatcher, Summary, WorkerError};
-pub use hub::Hub;
+pub use hub::WorkerHub;
 pub use log::{LOG_BYTES_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
-pub use look::Left;
+pub use look::LeftBehind;
 pub use task::CHECKOUT_COMMAND;
 
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::refusal::Refusal;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,29 +34,29 @@ use std::time::Duration;
 /// of life.
 #[must_use]
 pub fn is_at_work(place: &str) -> bool {
-    place::Place::is_taken(place)
+    place::WorkerDir::is_taken(place)
 }
 
 /// The place of a worker that is gone, as long as nobody has looked at what it left in the hub.
 #[derive(Debug)]
-pub struct Gone {
-    place: place::Place,
+pub struct LostWorker {
+    place: place::WorkerDir,
 }
 
-impl Gone {
+impl LostWorker {
     /// The worker of [`Options::place`] that is gone, if nobody has looked yet, and nothing that it
     /// started is alive. No other can begin there as long as this lives.
     #[must_use]
     pub fn find(place: &str) -> Option<Self> {
-        place::Place::left(place).map(|place| Self { place })
+        place::WorkerDir::left(place).map(|place| Self { place })
     }
 
     /// What it left in the hub.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn left(&self, documents: &impl Documents, server: &ServerName) -> Result<Left, Stop> {
-        Ok(Left::of(&documents.table()?, (server, &self.place.worker), &self.place.unsure))
+    pub fn left(&self, documents: &impl Documents, server: &ServerName) -> Result<LeftBehind, Abort> {
+        Ok(LeftBehind::of(&documents.table()?, (server, &self.place.worker), &self.place.unsure))
     }
 
     /// All of that was told to the hub.
@@ -66,7 +66,7 @@ impl Gone {
 }
 
 /// Who is told what the worker does: a line each.
-pub trait Report {
+pub trait Reporter {
     /// What happens.
     fn say(&self, words: &str);
     /// What should not.
@@ -105,7 +105,7 @@ pub struct Options {
     /// The repository that jobs work on; a job that names a branch or a commit starts in a checkout.
     pub source: Option<String>,
     /// Where what jobs make is kept.
-    pub keep: Keep,
+    pub keep: ArtifactStore,
     /// How many tags of good builds of a branch stay in the source; `None`: builds are not tagged.
     pub tags: Option<usize>,
     /// The address of the hub and its branch, which jobs are told: what they call has to be about the same.

@@ -2,7 +2,7 @@
 //! it keeps through all its starts, the folders of its jobs.
 
 use super::dispatcher::WorkerError;
-use super::executor::AtWork;
+use super::executor::JobState;
 use crate::app::session::jobs_folder;
 use crate::domain::id::{JobId, ServerName};
 use crate::machine::file_lock::{FileLock, NotLocked};
@@ -22,7 +22,7 @@ const UNSURE_MAX: usize = 100;
 
 /// What is kept between starts.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct PersistedState {
     /// The worker's name in claims.
     worker: String,
     /// The machine that it is at work on: a copy of this file on another is no worker of that name.
@@ -38,7 +38,7 @@ struct Kept {
 
 /// The place of one worker, its own as long as this lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct WorkerDir {
     /// Names the worker through all its starts: what its predecessor claimed is its own.
     pub worker: String,
     /// Claims of which nobody knows whether all that was started for them has ended, also by
@@ -50,7 +50,7 @@ pub(super) struct Place {
     _lock: FileLock,
 }
 
-impl Place {
+impl WorkerDir {
     /// Takes the place `name` for the worker of `server`, after everything that a predecessor started
     /// has ended.
     pub(super) fn take(server: &ServerName, name: &str, jobs: Option<PathBuf>) -> Result<Self, WorkerError> {
@@ -67,10 +67,10 @@ impl Place {
         let jobs = jobs
             .map_or_else(|| jobs_folder(&Machine::real()).join(name), |named| named.join(server.as_str()));
         let file = state.join("worker.json");
-        let mut kept: Kept = files::recall(&file);
+        let mut kept: PersistedState = files::recall(&file);
         let machine = environment::host_name();
         if kept.worker.is_empty() || kept.machine != machine {
-            kept = Kept { worker: random::id(), machine, ..Kept::default() };
+            kept = PersistedState { worker: random::id(), machine, ..PersistedState::default() };
         }
         if !kept.was_at_work {
             kept.was_at_work = true;
@@ -85,7 +85,7 @@ impl Place {
     /// everything that it started has ended.
     pub(super) fn left(name: &str) -> Option<Self> {
         let state = state_of(name);
-        let kept: Kept = files::recall(&state.join("worker.json"));
+        let kept: PersistedState = files::recall(&state.join("worker.json"));
         if !kept.was_at_work || kept.machine != environment::host_name() {
             return None;
         }
@@ -101,7 +101,7 @@ impl Place {
         self.unsure.push(claim);
         self.unsure.drain(..self.unsure.len().saturating_sub(UNSURE_MAX));
         let file = self.state.join("worker.json");
-        let kept = Kept { unsure: self.unsure.clone(), ..files::recall(&file) };
+        let kept = PersistedState { unsure: self.unsure.clone(), ..files::recall(&file) };
         // Otherwise only this worker knows.
         drop(files::remember(&file, &kept));
     }
@@ -109,7 +109,7 @@ impl Place {
     /// Nothing is left of the worker that somebody has to look at.
     pub(super) fn clear(self) {
         let file = self.state.join("worker.json");
-        let kept = Kept { was_at_work: false, ..files::recall(&file) };
+        let kept = PersistedState { was_at_work: false, ..files::recall(&file) };
         // Otherwise the next look finds nothing.
         drop(files::remember(&file, &kept));
     }
@@ -120,7 +120,7 @@ impl Place {
         for name in files::list(&self.state).into_iter().filter(|name| name.ends_with(ALIVE)) {
             let path = self.state.join(&name);
             // The guard first; should that have been killed, what it guarded.
-            let left: AtWork = files::recall(&path);
+            let left: JobState = files::recall(&path);
             match FileLock::acquire(&path, &patience) {
                 Ok(_) if guard::kill_marked(&left.marks) => {}
                 Ok(_) | Err(NotLocked::Busy(_)) => return Err(WorkerError::StillRunning(name)),

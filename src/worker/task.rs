@@ -2,7 +2,7 @@
 //!
 //! Everything an executor needs to know is worked out here, and nothing is done.
 
-use super::artifacts::{KEPT_FOLDER, Keep};
+use super::artifacts::{ArtifactStore, KEPT_FOLDER};
 use super::log::SECRET_BYTES_MIN;
 use crate::domain::artifact::Manifest;
 use crate::domain::job::Job;
@@ -49,7 +49,7 @@ pub(super) struct Task {
     /// The repository that jobs work on, if there is one.
     pub source: Option<String>,
     /// Where what it makes is kept.
-    pub keep: Keep,
+    pub keep: ArtifactStore,
     /// Further variables of the worker that the job sees.
     pub inherited: Vec<String>,
     /// Variables whose values are masked in the log.

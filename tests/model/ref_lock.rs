@@ -9,7 +9,9 @@
 //! those of the living.
 
 use crate::explore::{breaks, holds};
-use git_muster::inside::ref_lock::{Holder, Mark, Seen, Stakes, Traces, holder, patience};
+use git_muster::inside::ref_lock::{
+    Holder, LockMark, OwnerEvidence, ProcessEvidence, Risk, holder, patience,
+};
 use stateright::{Model, Property};
 
 /// What is tried.
@@ -163,18 +165,18 @@ fn made(who: usize, program: &Program) -> Commit {
 
 impl Locks {
     /// What can be known of the owner of a lock.
-    fn traces(&self, state: &State, file: File) -> Traces {
+    fn traces(&self, state: &State, file: File) -> OwnerEvidence {
         let owner = &state.programs[state.files[file].0];
         let is_freed = matches!(owner.phase, Phase::Compared(_) | Phase::Looked(_));
         let is_at_it = !(self.rule == Rule::FreedEarly && is_freed);
-        let mark = Mark { is_of_this_boot: true, is_kept: Some(owner.is_alive && is_at_it) };
+        let mark = LockMark { is_of_this_boot: true, is_kept: Some(owner.is_alive && is_at_it) };
         let seen = match owner.kind {
-            Kind::HiddenGit => Seen::NotAll,
-            _ if owner.is_alive => Seen::Somebody,
-            _ => Seen::Nobody,
+            Kind::HiddenGit => ProcessEvidence::NotAll,
+            _ if owner.is_alive => ProcessEvidence::Somebody,
+            _ => ProcessEvidence::Nobody,
         };
         let mark = (owner.kind == Kind::Ours).then_some(mark);
-        Traces { mark, is_local: true, is_before_boot: false, seen }
+        OwnerEvidence { mark, is_local: true, is_before_boot: false, seen }
     }
 
     /// Whether `who` may take the lock for nobody's, sooner or later.
@@ -190,7 +192,7 @@ impl Locks {
             Holder::Unseen { .. } => !state.programs[state.files[file].0].is_alive,
             _ => true,
         };
-        patience(holder, Stakes::Shared).is_some_and(is_over)
+        patience(holder, Risk::Shared).is_some_and(is_over)
     }
 
     fn step(&self, state: &mut State, who: usize) -> Option<()> {

@@ -1,10 +1,10 @@
 //! Moving what is finished out of the live documents, in the commit that removes it there.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::documents::unregistered;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
-use crate::domain::message::{Message, Which};
+use crate::domain::message::{Message, MessageRef};
 use crate::domain::planted::planted;
 use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
@@ -12,7 +12,7 @@ use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop, Transaction};
+use crate::ledger::{Abort, Documents, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -45,10 +45,10 @@ pub struct Archived {
     pub messages: usize,
 }
 
-impl Verb for Archive {
+impl WriteCommand for Archive {
     type Answer = Archived;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Archived, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Archived, Abort> {
         let now = transaction.now();
         let age = Duration::from_secs(self.older_than_seconds);
         let mut jobs: Table<Job> = transaction.table()?;
@@ -57,7 +57,8 @@ impl Verb for Archive {
         let read = if self.only_dead {
             Vec::new()
         } else {
-            let ages = Ages { settled: age, unread: self.unread_older_than_seconds.map(Duration::from_secs) };
+            let ages =
+                ArchiveAges { settled: age, unread: self.unread_older_than_seconds.map(Duration::from_secs) };
             take_messages(&mut messages, &recipients(transaction)?, now, ages)
         };
 
@@ -91,7 +92,7 @@ pub fn take_jobs(
 
 /// From which age on messages leave.
 #[derive(Debug, Clone, Copy)]
-pub struct Ages {
+pub struct ArchiveAges {
     /// Those that everybody has read and acknowledged who is asked to.
     pub settled: Duration,
     /// Those that are unread, or wait for an acknowledgement; `None` if they stay.
@@ -103,7 +104,7 @@ pub fn take_messages(
     messages: &mut Table<Message>,
     servers: &[ServerName],
     now: Timestamp,
-    ages: Ages,
+    ages: ArchiveAges,
 ) -> Vec<Record<Message>> {
     let mut leaves = Vec::with_capacity(messages.rows().len());
     // Messages are appended: one without a time is at least as old as the next that has one.
@@ -116,9 +117,9 @@ pub fn take_messages(
     leaves.reverse();
     let doubled = doubled(messages);
     if !doubled.is_empty() {
-        let same = |message: &Message| doubled.contains(&message.id).then(|| Which::of(message));
+        let same = |message: &Message| doubled.contains(&message.id).then(|| MessageRef::of(message));
         let stays = messages.rows().zip(&leaves).filter(|(_, leaves)| !**leaves);
-        let stays: HashSet<Which> = stays.filter_map(|(message, _)| same(message)).collect();
+        let stays: HashSet<MessageRef> = stays.filter_map(|(message, _)| same(message)).collect();
         for (message, leaves) in messages.rows().zip(&mut leaves) {
             // What stands there twice leaves as a whole, or it would be live and archived.
             *leaves &= same(message).is_none_or(|which| !stays.contains(&which));
@@ -139,7 +140,7 @@ fn doubled<T: Row>(table: &Table<T>) -> HashSet<String> {
 ///
 /// # Errors
 /// When the registry or a branch cannot be read.
-pub fn recipients(documents: &impl Documents) -> Result<Vec<ServerName>, Stop> {
+pub fn recipients(documents: &impl Documents) -> Result<Vec<ServerName>, Abort> {
     let registry: Table<Server> = documents.table()?;
     let unregistered = unregistered(documents, &registry)?;
     let all = registry.rows().map(|server| &server.id).chain(unregistered.iter().map(|server| &server.id));
@@ -180,7 +181,7 @@ pub(in crate::app) fn store<T: Row>(
     records: &[Record<T>],
     at: impl Fn(&T) -> Option<Timestamp>,
     transaction: &mut Transaction<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     if planted("archive-loses") {
         return Ok(());
     }
@@ -247,10 +248,10 @@ mod tests {
         };
         // The one without a time stands before one of the ninth, and is not known to be older.
         let settled = "read to-nobody to-nobody-acked all-read";
-        assert_eq!(taken(Ages { settled: days(7), unread: None }), settled);
-        assert_eq!(taken(Ages { settled: days(1), unread: None }), format!("{settled} undated young"));
+        assert_eq!(taken(ArchiveAges { settled: days(7), unread: None }), settled);
+        assert_eq!(taken(ArchiveAges { settled: days(1), unread: None }), format!("{settled} undated young"));
         assert_eq!(
-            taken(Ages { settled: days(30), unread: Some(days(7)) }),
+            taken(ArchiveAges { settled: days(30), unread: Some(days(7)) }),
             "unread all-unread ack",
             "each by its own age"
         );

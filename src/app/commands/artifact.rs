@@ -1,11 +1,11 @@
 //! Manifests of what jobs made, beside the logs on the branch `logs-<server>`.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::documents::require_member;
 use crate::domain::artifact::{Manifest, attempt_of_manifest, is_below, manifest_name};
 use crate::domain::id::ServerName;
 use crate::domain::refusal::{Action, Expected, Refusal};
-use crate::ledger::{Documents, LedgerError, Snapshot, Stop, Transaction};
+use crate::ledger::{Abort, Documents, LedgerError, Snapshot, Transaction};
 
 /// How many manifests a server keeps on the hub at most; `artifact prune` keeps fewer.
 const MANIFESTS_KEPT: usize = 500;
@@ -69,14 +69,14 @@ pub(in crate::app) fn bound(
     names: &[String],
     server: &ServerName,
     transaction: &mut Transaction<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     let attempts = attempts_in(names);
     let many = attempts.len().saturating_sub(MANIFESTS_KEPT);
     attempts.iter().take(many).try_for_each(|attempt| forget(server, attempt, transaction))
 }
 
 /// Removes a manifest and the copies that it names.
-fn forget(server: &ServerName, attempt: &str, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+fn forget(server: &ServerName, attempt: &str, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
     let branch = server.logs_branch();
     let own = format!("{server}/artifacts/{attempt}/");
     let named = match manifest(transaction, server, attempt) {
@@ -102,10 +102,10 @@ pub struct ForgetArtifacts {
     pub attempts: Vec<String>,
 }
 
-impl Verb for ForgetArtifacts {
+impl WriteCommand for ForgetArtifacts {
     type Answer = ();
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         require_member(transaction, &self.server)?;
         if self.attempts.len() > FORGOTTEN_AT_ONCE_MAX
             || !self.attempts.iter().all(|attempt| is_below(attempt))

@@ -1,17 +1,17 @@
 //! Signs of life: on a server's own branch, or along with any commit it makes.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::documents::{newest_beat, require_member};
 use crate::app::queries::jobs::existing;
 use crate::domain::heartbeat::{Beat, Heartbeat, RunningJob, STALE_ALLOWANCE};
 use crate::domain::hub::Marker;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Job, Term};
+use crate::domain::job::{Claim, Job};
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::Action;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, LedgerError, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -72,10 +72,10 @@ impl BeatAnswer {
     }
 }
 
-impl Verb for SendBeat {
+impl WriteCommand for SendBeat {
     type Answer = BeatAnswer;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Abort> {
         let answer = self.ride(transaction)?;
         transaction.describe(format!("heartbeat: {} #{}", self.beat.server, answer.sequence));
         Ok(answer)
@@ -87,13 +87,13 @@ impl SendBeat {
     ///
     /// # Errors
     /// As the beat alone.
-    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Stop> {
+    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<BeatAnswer, Abort> {
         let path = Heartbeat::path(&self.beat.server);
         let last = self.last_on_branch(transaction, &path)?;
         match require_member(transaction, &self.beat.server) {
             // A registry that cannot be read, or that a newer version wrote, takes nobody's membership away:
             // what is at work would be lost, on all servers at once.
-            Err(Stop::Fault(LedgerError::Document(_))) if last.is_some() => {}
+            Err(Abort::Fault(LedgerError::Document(_))) if last.is_some() => {}
             checked => checked?,
         }
         let mut heartbeat = match last {
@@ -122,9 +122,9 @@ impl SendBeat {
     }
 
     /// The job of a claim that is valid, and still is when this is published.
-    fn check(&self, claim: &HeldClaim, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn check(&self, claim: &HeldClaim, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         let job = existing(transaction, &claim.job)?;
-        job.check_term(Term { server: &self.beat.server, token: claim.token }, Action::RenewJob)?;
+        job.check_term(Claim { server: &self.beat.server, token: claim.token }, Action::RenewJob)?;
         transaction.hold_main();
         Ok(job.raw())
     }
@@ -132,15 +132,15 @@ impl SendBeat {
     /// Refreshes the copy on the main branch if the hub has readers that look there alone, and only as
     /// often as they need; and one that is from when the clock here was ahead, which would count as the newest
     /// until that time.
-    fn refresh_main_if_needed(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn refresh_main_if_needed(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let marker = match transaction.record::<Marker>(Marker::PATH) {
             // What says nothing that can be read must not silence a beat.
-            Err(Stop::Fault(LedgerError::Document(_))) => None,
+            Err(Abort::Fault(LedgerError::Document(_))) => None,
             marker => marker?,
         };
         let every = marker.and_then(|marker| marker.settings.main_beat_every());
         let at = match transaction.record::<Heartbeat>(&Heartbeat::path(&self.beat.server)) {
-            Err(Stop::Fault(LedgerError::Document(_))) => return Ok(()),
+            Err(Abort::Fault(LedgerError::Document(_))) => return Ok(()),
             copy => copy?.and_then(|copy| copy.at()),
         };
         let now = transaction.now();
@@ -157,9 +157,9 @@ impl SendBeat {
         &self,
         transaction: &Transaction<'_>,
         path: &str,
-    ) -> Result<Option<Record<Heartbeat>>, Stop> {
+    ) -> Result<Option<Record<Heartbeat>>, Abort> {
         match transaction.record_on::<Heartbeat>(&self.branch, path) {
-            Err(Stop::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(None),
+            Err(Abort::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(None),
             last => Ok(last?),
         }
     }
@@ -172,16 +172,16 @@ fn own<T: View>(
     path: &str,
     blank: T,
     transaction: &Transaction<'_>,
-) -> Result<Option<Record<T>>, Stop> {
+) -> Result<Option<Record<T>>, Abort> {
     match transaction.record_on(branch, path) {
-        Err(Stop::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(Some(Record::new(blank, 0))),
+        Err(Abort::Fault(LedgerError::Document(error))) if !error.is_newer => Ok(Some(Record::new(blank, 0))),
         read => read,
     }
 }
 
 /// Makes those documents of the server on the main branch anew that cannot be read; returns their
 /// paths.
-fn make_anew(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+fn make_anew(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Abort> {
     let main = transaction.main().to_owned();
     let (now, mut made) = (transaction.now(), Vec::new());
     let path = Heartbeat::path(&beat.server);
@@ -203,7 +203,7 @@ fn make_anew(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<Vec<Strin
 
 /// The jobs this server holds. A queue that cannot be read must not silence a beat.
 fn running_jobs(transaction: &Transaction<'_>, beat: &Beat) -> Vec<RunningJob> {
-    let jobs: Result<Table<Job>, Stop> = transaction.table();
+    let jobs: Result<Table<Job>, Abort> = transaction.table();
     jobs.map(|jobs| {
         jobs.rows()
             .filter(|job| job.status.is_held() && job.assigned_to.as_deref() == Some(beat.server.as_str()))
@@ -215,16 +215,16 @@ fn running_jobs(transaction: &Transaction<'_>, beat: &Beat) -> Vec<RunningJob> {
 
 /// Refreshes the copy of the beat on the main branch, in a commit that is made anyway. Only for
 /// servers that have one there: a person who adds a job from a laptop is no server.
-pub(in crate::app) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+pub(in crate::app) fn refresh_main(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
     match refresh(beat, transaction) {
         // A copy of a beat is no part of what was asked: broken or of a newer layout, it must not
         // stand in the way.
-        Err(Stop::Fault(LedgerError::Document(_))) => Ok(()),
+        Err(Abort::Fault(LedgerError::Document(_))) => Ok(()),
         refreshed => refreshed,
     }
 }
 
-fn refresh(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+fn refresh(beat: &Beat, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
     let path = Heartbeat::path(&beat.server);
     let main = transaction.main().to_owned();
     if let Some(mut heartbeat) = own::<Heartbeat>(&main, &path, Heartbeat::blank(&beat.server), transaction)?

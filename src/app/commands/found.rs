@@ -3,10 +3,10 @@
 //! What is there already is never touched, so that an old hub or a repository with other things
 //! in it can become one.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::domain::hub::Marker;
 use crate::domain::record::Record;
-use crate::ledger::{Document, Documents as _, History as _, Stop, Transaction};
+use crate::ledger::{Abort, Document, Documents as _, History as _, Transaction};
 use serde::{Deserialize, Serialize};
 
 /// The files of a hub in its first state, kept in this repository as a hub of its own.
@@ -21,16 +21,16 @@ pub const TEMPLATE: &[(&str, &str)] = &[
 
 /// Writes the template where files of it are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct InitHub {
     /// What becomes of a marker that is there.
     #[serde(default)]
-    pub mark: Mark,
+    pub mark: MarkerPolicy,
 }
 
 /// What becomes of a marker that is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub enum MarkerPolicy {
     /// It stays as it is.
     #[default]
     Keep,
@@ -47,10 +47,10 @@ pub struct FoundAnswer {
     pub files: Vec<String>,
 }
 
-impl Verb for Found {
+impl WriteCommand for InitHub {
     type Answer = FoundAnswer;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<FoundAnswer, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<FoundAnswer, Abort> {
         let mut files = Vec::new();
         for (path, text) in TEMPLATE {
             let main = transaction.main().to_owned();
@@ -68,7 +68,7 @@ impl Verb for Found {
 }
 
 /// The newest marker with an id that the history holds; of a merge that of the first parent.
-fn known_marker(transaction: &Transaction<'_>) -> Result<Option<Marker>, Stop> {
+fn known_marker(transaction: &Transaction<'_>) -> Result<Option<Marker>, Abort> {
     let read = |bytes: &[u8]| {
         let marker = Document::new(bytes.to_vec()).record::<Marker>(Marker::PATH);
         marker.ok().map(|marker| Marker::clone(&marker)).filter(|marker| !marker.id.is_empty())
@@ -85,22 +85,22 @@ fn known_marker(transaction: &Transaction<'_>) -> Result<Option<Marker>, Stop> {
 ///
 /// # Errors
 /// When the marker that is there cannot be read, or history that may hold its id is not here.
-pub(in crate::app) fn mark(transaction: &mut Transaction<'_>, mark: Mark) -> Result<bool, Stop> {
+pub(in crate::app) fn mark(transaction: &mut Transaction<'_>, mark: MarkerPolicy) -> Result<bool, Abort> {
     let main = transaction.main().to_owned();
     let new = Marker::new(transaction.op(), &main, transaction.now());
     let Some(mut marker) = transaction.record::<Marker>(Marker::PATH)? else {
         transaction.put_record(Marker::PATH, &Record::new(new, 0))?;
         return Ok(true);
     };
-    if marker.id.is_empty() && mark != Mark::Anew {
+    if marker.id.is_empty() && mark != MarkerPolicy::Anew {
         // Whoever has the hub open knows it by the id that it had.
         let known = known_marker(transaction)?.unwrap_or(new.clone());
         marker.edit(|marker| marker.complete(&known));
     }
     match mark {
-        Mark::Keep => {}
-        Mark::Moved => marker.edit(|marker| marker.branch = Some(main)),
-        Mark::Anew => {
+        MarkerPolicy::Keep => {}
+        MarkerPolicy::Moved => marker.edit(|marker| marker.branch = Some(main)),
+        MarkerPolicy::Anew => {
             marker.edit(|marker| *marker = Marker { settings: marker.settings.clone(), ..new });
         }
     }

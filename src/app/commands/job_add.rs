@@ -1,7 +1,7 @@
 //! Adding jobs to the queue, one or many in one commit.
 
-use crate::app::archived::{Left, bring_back_job, id_where};
-use crate::app::commands::Verb;
+use crate::app::archived::{ArchivesLeft, bring_back_job, id_where};
+use crate::app::commands::WriteCommand;
 use crate::domain::artifact::FilePattern;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
@@ -10,7 +10,7 @@ use crate::domain::refusal::{Action, Expected, Kind, Refusal, TooLong};
 use crate::domain::secret::credential_in;
 use crate::domain::table::Table;
 use crate::domain::time::{SPAN_MAX, Timestamp};
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -105,10 +105,10 @@ pub struct AddedJob {
     pub status: JobStatus,
 }
 
-impl Verb for AddJobs {
+impl WriteCommand for AddJobs {
     type Answer = Vec<AddedJob>;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<AddedJob>, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<AddedJob>, Abort> {
         if self.jobs.len() > JOBS_AT_ONCE_MAX {
             let (count, limit) = (self.jobs.len(), JOBS_AT_ONCE_MAX);
             return Err(Refusal::BatchTooLarge { count, limit }.into());
@@ -120,7 +120,7 @@ impl Verb for AddJobs {
             let (kind, op) = (Kind::Job, transaction.op().to_string());
             return Err(Refusal::AlreadyApplied { kind, id: first, op }.into());
         }
-        let mut left = Left::default();
+        let mut left = ArchivesLeft::default();
         let mut added = Vec::with_capacity(self.jobs.len());
         for (index, new) in self.jobs.iter().enumerate() {
             check(new).map_err(|refusal| match self.jobs.len() {
@@ -215,9 +215,9 @@ impl AddJobs {
 fn bring_back(
     need: &str,
     table: &mut Table<Job>,
-    left: &mut Left<Job>,
+    left: &mut ArchivesLeft<Job>,
     transaction: &Transaction<'_>,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     if table.holds(need) || by_key(table, need).is_some() {
         return Ok(());
     }

@@ -1,22 +1,22 @@
 //! Claiming: the job, the server's status and the seed's `job_assignment` lock in one commit.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::commands::job_step::existing;
-use crate::app::commands::rescue::{Lost, rescue};
+use crate::app::commands::rescue::{LostClaim, rescue};
 use crate::app::documents;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{Claimant, Job, JobStatus, Term};
-use crate::domain::lock::{JOB_ASSIGNMENT, Lock, Taker};
+use crate::domain::job::{Claim, Claimant, Job, JobStatus};
+use crate::domain::lock::{JOB_ASSIGNMENT, Lock, LockRequest};
 use crate::domain::pause::{Pause, Paused, pause_of};
 use crate::domain::queue::{Queue, Waiting};
 use crate::domain::record::Record;
 use crate::domain::refusal::{Pausing, Refusal};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
-use crate::domain::table::{Broken, Table};
+use crate::domain::table::{BrokenRecord, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop, Transaction};
+use crate::ledger::{Abort, Documents, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ pub struct ClaimJobs {
     /// The version of the `job_assignment` lock that was watched until it expired.
     pub expired_assignment: Option<String>,
     /// Jobs whose holders were watched until they were lost.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<LostClaim>,
     /// Jobs that were seen for as long as they were to wait, whatever the clock said of who added them.
     #[serde(default)]
     pub ripe: Vec<JobId>,
@@ -76,12 +76,12 @@ impl ClaimJobs {
     }
 }
 
-impl Verb for ClaimJobs {
+impl WriteCommand for ClaimJobs {
     /// The claimed jobs, whole; empty when lost ones went back to the queue and none can be
     /// claimed yet.
     type Answer = Vec<Value>;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Value>, Abort> {
         documents::require_member(transaction, &self.claimant.server)?;
         let mut jobs: Table<Job> = transaction.table()?;
         if is_over(&self.claimant, transaction)? {
@@ -90,7 +90,7 @@ impl Verb for ClaimJobs {
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         let ids = match self.choose(&jobs, transaction) {
             // A rescued job pauses before it is tried again: taking it back must not wait for that.
-            Err(Stop::Refused(_)) if !rescued.is_empty() => {
+            Err(Abort::Refused(_)) if !rescued.is_empty() => {
                 transaction.put_table(&jobs)?;
                 return Ok(Vec::new());
             }
@@ -110,7 +110,7 @@ impl Verb for ClaimJobs {
                     job.worker = Some(by.worker.clone());
                     job.log = Some(job.log_path(server, now));
                 }
-                if self.start { job.start(Term { server, token }, now) } else { Ok(()) }
+                if self.start { job.start(Claim { server, token }, now) } else { Ok(()) }
             })?;
             status.edit(|status| status.work_on(job, now));
             transaction.trailer("Muster-Job", id.as_str());
@@ -131,7 +131,7 @@ impl Verb for ClaimJobs {
 ///
 /// # Errors
 /// When the branch cannot be read.
-pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, Stop> {
+pub fn is_over(claimant: &Claimant, documents: &impl Documents) -> Result<bool, Abort> {
     let status = documents::status(documents, &claimant.server)?;
     Ok(status.is_some_and(|status| status.ended_sessions.contains(&claimant.incarnation)))
 }
@@ -150,7 +150,7 @@ impl ClaimJobs {
         Err(Refusal::ServerPaused(Box::new(Pausing { server, by, since, until, note, at: now })))
     }
 
-    fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Stop> {
+    fn choose(&self, jobs: &Table<Job>, transaction: &Transaction<'_>) -> Result<Vec<String>, Abort> {
         let pauses: Table<Pause> = transaction.table()?;
         let queue = Queue::new(jobs, transaction.present()?).paused_by(&pauses).with_ripe(&self.ripe);
         let registry: Table<Server> = transaction.table()?;
@@ -193,7 +193,7 @@ impl ClaimJobs {
 
     /// A server that follows the seed's protocol holds this lock while it assigns; we respect it,
     /// and leave behind who assigned last, taken and released in this one commit.
-    fn note_assignment(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn note_assignment(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let mut locks: Table<Lock> = transaction.table()?;
         if let Some(broken) = locks.unreadable(JOB_ASSIGNMENT) {
             return respect(broken);
@@ -201,7 +201,7 @@ impl ClaimJobs {
         if locks.get(JOB_ASSIGNMENT).is_none() {
             locks.push(Lock::free(JOB_ASSIGNMENT));
         }
-        let taker = Taker {
+        let taker = LockRequest {
             server: self.claimant.server.clone(),
             holder: self.claimant.server.to_string(),
             lease_seconds: ASSIGNMENT_LEASE_SECONDS,
@@ -218,7 +218,7 @@ impl ClaimJobs {
 
 /// A `job_assignment` that cannot be read stays as it is. It holds up only who is named in it as its
 /// holder, as our own claims need no such lock.
-fn respect(broken: &Broken) -> Result<(), Stop> {
+fn respect(broken: &BrokenRecord) -> Result<(), Abort> {
     match broken.field("locked_by").filter(|by| !by.is_empty() && by != "null") {
         Some(by) => {
             let (lock, problem) = (JOB_ASSIGNMENT.to_owned(), broken.why().to_owned());

@@ -2,12 +2,12 @@
 //! `logs-<server>`, one commit that is replaced. No history grows with them, and who reads heartbeats
 //! does not fetch them.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::commands::artifact::bound;
 use crate::app::documents::require_member;
 use crate::domain::artifact::attempt_of_manifest;
 use crate::domain::id::ServerName;
-use crate::ledger::{Stop, Transaction};
+use crate::ledger::{Abort, Transaction};
 
 /// How many logs a server keeps on the hub besides those of jobs at work.
 pub const LOGS_KEPT: usize = 50;
@@ -23,10 +23,10 @@ pub struct WriteLogs {
     pub at_work: Vec<String>,
 }
 
-impl Verb for WriteLogs {
+impl WriteCommand for WriteLogs {
     type Answer = ();
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         self.ride(transaction)?;
         transaction.describe(format!("log: {} of {}", self.logs.len(), self.server));
         Ok(())
@@ -38,7 +38,7 @@ impl WriteLogs {
     ///
     /// # Errors
     /// As the logs alone.
-    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    pub fn ride(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         require_member(transaction, &self.server)?;
         let (branch, folder) = (self.server.logs_branch(), format!("{}/logs", self.server));
         let mut names = transaction.list_on(&branch, &folder)?;

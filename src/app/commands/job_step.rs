@@ -1,19 +1,19 @@
 //! The steps of a claimed job, which its holder reports, and what anybody may change.
 
-use crate::app::archived::{Left, bring_back_job, look_up};
-use crate::app::commands::Verb;
+use crate::app::archived::{ArchivesLeft, bring_back_job, look_up};
+use crate::app::commands::WriteCommand;
 use crate::app::documents;
 use crate::domain::artifact::FILES_MAX;
 use crate::domain::code::Class;
 use crate::domain::id::{JobId, ServerName};
-use crate::domain::job::{FailReason, Job, JobStatus, Priority, Report, Term};
+use crate::domain::job::{AttemptResult, Claim, FailReason, Job, JobStatus, Priority};
 use crate::domain::queue::call_off_dependents;
 use crate::domain::record::Record;
 use crate::domain::refusal::{Action, Refusal, TooLong};
 use crate::domain::secret::credential_in;
 use crate::domain::status::{Status, StatusWord};
-use crate::domain::table::{Table, Trouble};
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::domain::table::{RecordTrouble, Table};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,13 +26,13 @@ pub enum Step {
     /// It is done.
     Complete {
         /// How it went.
-        report: Report,
+        report: AttemptResult,
     },
     /// It failed.
     Fail {
         reason: FailReason,
         /// How it went.
-        report: Report,
+        report: AttemptResult,
     },
     /// The holder hands it back.
     Release,
@@ -63,7 +63,7 @@ impl Step {
             _ => false,
         };
         let message = Some(format!("{NOT_TOLD}: {words}"));
-        let report = Report { message, ..Report::default() };
+        let report = AttemptResult { message, ..AttemptResult::default() };
         (refusal.class() == Class::Invalid && !is_instead)
             .then_some(Self::Fail { reason: FailReason::ScriptFailure, report })
     }
@@ -85,19 +85,19 @@ pub struct StepJob {
     pub step: Step,
 }
 
-impl Verb for StepJob {
+impl WriteCommand for StepJob {
     /// The job after it, whole.
     type Answer = Value;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         if let Step::Complete { report } | Step::Fail { report, .. } = &self.step {
             check(report)?;
         }
         self.check_exit_code()?;
         let mut jobs: Table<Job> = transaction.table()?;
         let (now, op) = (transaction.now(), transaction.op().clone());
-        let term = Term { server: &self.server, token: self.token };
-        let mut left = Left::default();
+        let term = Claim { server: &self.server, token: self.token };
+        let mut left = ArchivesLeft::default();
         bring_back_job(self.job.as_str(), &mut jobs, &mut left, transaction)?;
         let Some(job) = jobs.get_mut(self.job.as_str()) else {
             return existing(&self.job, transaction).map(|job| job.raw());
@@ -128,7 +128,7 @@ impl Verb for StepJob {
 
 impl StepJob {
     fn is_repeated(&self, job: &Job) -> bool {
-        let term = Term { server: &self.server, token: self.token };
+        let term = Claim { server: &self.server, token: self.token };
         match &self.step {
             Step::Start => job.was_started(term),
             Step::Complete { report } => job.was_completed(term, report),
@@ -160,7 +160,7 @@ impl StepJob {
         }
     }
 
-    fn tell_status(&self, jobs: &Table<Job>, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn tell_status(&self, jobs: &Table<Job>, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let (Some(mut status), Some(job)) =
             (documents::status(transaction, &self.server)?, jobs.get(self.job.as_str()))
         else {
@@ -225,17 +225,17 @@ pub struct ChangeJob {
     pub change: Change,
 }
 
-impl Verb for ChangeJob {
+impl WriteCommand for ChangeJob {
     /// The job after it, whole.
     type Answer = Value;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         if let Change::Requeue { why, .. } = &self.change {
             check_text(Action::RequeueJob, "reason", why)?;
         }
         let mut jobs: Table<Job> = transaction.table()?;
         let now = transaction.now();
-        let mut left = Left::default();
+        let mut left = ArchivesLeft::default();
         bring_back_job(self.job.as_str(), &mut jobs, &mut left, transaction)?;
         let Some(job) = jobs.get_mut(self.job.as_str()) else {
             return existing(&self.job, transaction).map(|job| job.raw());
@@ -302,9 +302,9 @@ pub(in crate::app) fn call_off(changed: &str, jobs: &mut Table<Job>, transaction
 ///
 /// # Errors
 /// There is no such job, or its record cannot be read.
-pub(in crate::app) fn existing(id: &JobId, transaction: &Transaction<'_>) -> Result<Record<Job>, Stop> {
+pub(in crate::app) fn existing(id: &JobId, transaction: &Transaction<'_>) -> Result<Record<Job>, Abort> {
     let missing = || Refusal::JobNotFound { job: id.to_string(), archived: true };
-    let broken = |trouble: &Trouble| trouble.refusal(Action::ChangeJob, id.as_str());
+    let broken = |trouble: &RecordTrouble| trouble.refusal(Action::ChangeJob, id.as_str());
     Ok(look_up::<Job>(transaction, id.as_str())?.or_no(broken, missing)?)
 }
 
@@ -315,7 +315,7 @@ const ARTIFACT_BYTES_MAX: usize = 64 * 1024;
 /// The longest text of a report, in characters.
 const REPORT_LENGTH_MAX: usize = 10_000;
 
-fn check(report: &Report) -> Result<(), Refusal> {
+fn check(report: &AttemptResult) -> Result<(), Refusal> {
     let bytes: usize = report.artifacts.iter().map(String::len).sum();
     if report.artifacts.len() > FILES_MAX || bytes > ARTIFACT_BYTES_MAX {
         return Err(Refusal::ListTooLong(TooLong {

@@ -1,15 +1,15 @@
 //! Locks: taken, renewed, released, stolen; and things done once.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::domain::high_water::{HighWater, note};
 use crate::domain::id::{LockName, ServerName};
-use crate::domain::lock::{Lock, Taker};
+use crate::domain::lock::{Lock, LockRequest};
 use crate::domain::planted::planted;
 use crate::domain::refusal::{Action, Refusal};
 use crate::domain::secret::credential_in;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 
 /// The longest reason, in characters.
@@ -17,7 +17,7 @@ const REASON_LENGTH_MAX: usize = 500;
 
 /// A term of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Term {
+pub struct LockGrant {
     /// The lock.
     pub name: String,
     /// The fencing token of the term.
@@ -30,15 +30,15 @@ pub struct Term {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AcquireLock {
     pub name: LockName,
-    pub taker: Taker,
+    pub taker: LockRequest,
     /// The version that was watched until it expired.
     pub expired: Option<String>,
 }
 
-impl Verb for AcquireLock {
-    type Answer = Term;
+impl WriteCommand for AcquireLock {
+    type Answer = LockGrant;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<LockGrant, Abort> {
         let mut locks = table_with(&self.name, transaction)?;
         check(&self.taker)?;
         let now = transaction.now();
@@ -54,7 +54,7 @@ impl Verb for AcquireLock {
             &self.name,
             format!("lock {took}: {} by {}, token {token}", self.name, self.taker.server),
         )?;
-        Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
+        Ok(LockGrant { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
 
@@ -70,10 +70,10 @@ pub struct RenewLock {
     pub lease_seconds: Option<u64>,
 }
 
-impl Verb for RenewLock {
-    type Answer = Term;
+impl WriteCommand for RenewLock {
+    type Answer = LockGrant;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<LockGrant, Abort> {
         let mut locks = existing(&self.name, transaction)?;
         let now = transaction.now();
         let lease = edit(&mut locks, &self.name, |lock| {
@@ -81,7 +81,7 @@ impl Verb for RenewLock {
             Ok(lock.lease())
         })?;
         finish(transaction, &locks, &self.name, format!("lock renew: {} by {}", self.name, self.server))?;
-        Ok(Term { name: self.name.to_string(), token: self.token, lease_seconds: lease.as_secs() })
+        Ok(LockGrant { name: self.name.to_string(), token: self.token, lease_seconds: lease.as_secs() })
     }
 }
 
@@ -95,12 +95,12 @@ pub struct ReleaseLock {
     pub token: u64,
 }
 
-impl Verb for ReleaseLock {
-    type Answer = Term;
+impl WriteCommand for ReleaseLock {
+    type Answer = LockGrant;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<LockGrant, Abort> {
         let mut locks = existing(&self.name, transaction)?;
-        let term = Term { name: self.name.to_string(), token: self.token, lease_seconds: 0 };
+        let term = LockGrant { name: self.name.to_string(), token: self.token, lease_seconds: 0 };
         let is_repeated = |lock: &Lock| lock.done_at.is_none() && lock.was_released(&self.server, self.token);
         if locks.get(self.name.as_str()).is_some_and(|lock| is_repeated(lock)) {
             return Ok(term);
@@ -116,7 +116,7 @@ impl Verb for ReleaseLock {
 pub struct StealLock {
     pub name: LockName,
     /// Who, and why.
-    pub taker: Taker,
+    pub taker: LockRequest,
     /// Also while the lease of whoever holds it runs.
     #[serde(default)]
     pub force: bool,
@@ -125,10 +125,10 @@ pub struct StealLock {
     pub expired: Option<String>,
 }
 
-impl Verb for StealLock {
-    type Answer = Term;
+impl WriteCommand for StealLock {
+    type Answer = LockGrant;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<LockGrant, Abort> {
         check(&self.taker)?;
         let mut locks = existing(&self.name, transaction)?;
         let now = transaction.now();
@@ -146,7 +146,7 @@ impl Verb for StealLock {
             &self.name,
             format!("lock steal: {} by {} from {from}: {why}", self.name, self.taker.server),
         )?;
-        Ok(Term { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
+        Ok(LockGrant { name: self.name.to_string(), token, lease_seconds: self.taker.lease_seconds })
     }
 }
 
@@ -171,13 +171,13 @@ pub struct MarkDone {
     pub token: u64,
 }
 
-impl Verb for MarkDone {
-    type Answer = Term;
+impl WriteCommand for MarkDone {
+    type Answer = LockGrant;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Term, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<LockGrant, Abort> {
         let mut locks = existing(&self.key, transaction)?;
         let now = transaction.now();
-        let term = Term { name: self.key.to_string(), token: self.token, lease_seconds: 0 };
+        let term = LockGrant { name: self.key.to_string(), token: self.token, lease_seconds: 0 };
         let is_repeated = |lock: &Lock| lock.done_at.is_some() && lock.was_released(&self.server, self.token);
         if locks.get(self.key.as_str()).is_some_and(|lock| is_repeated(lock)) {
             return Ok(term);
@@ -194,7 +194,7 @@ impl Verb for MarkDone {
     }
 }
 
-fn table_with(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
+fn table_with(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Abort> {
     let mut locks = readable(name, transaction)?;
     if locks.get(name.as_str()).is_none() {
         locks.push(Lock::free(name.as_str()));
@@ -203,7 +203,7 @@ fn table_with(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lo
 }
 
 /// The locks, of which this one can be read: nobody knows that one is free whose record cannot.
-fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
+fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Abort> {
     let locks: Table<Lock> = transaction.table()?;
     match locks.trouble_with(name.as_str()) {
         Some(trouble) => Err(trouble.refusal(Action::ChangeLock, name.as_str()).into()),
@@ -211,7 +211,7 @@ fn readable(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock
     }
 }
 
-fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Stop> {
+fn existing(name: &LockName, transaction: &Transaction<'_>) -> Result<Table<Lock>, Abort> {
     let locks = readable(name, transaction)?;
     if locks.get(name.as_str()).is_none() {
         return Err(Refusal::LockNotFound { lock: name.to_string() }.into());
@@ -226,7 +226,7 @@ fn hand_over<R>(
     name: &LockName,
     transaction: &mut Transaction<'_>,
     give: impl FnOnce(&mut Lock, Option<u64>) -> Result<R, Refusal>,
-) -> Result<R, Stop> {
+) -> Result<R, Abort> {
     let mut marks: Table<HighWater> = transaction.table()?;
     if let Some(trouble) = marks.trouble_with(name.as_str()) {
         return Err(trouble.refusal(Action::IssueToken, name.as_str()).into());
@@ -244,7 +244,7 @@ fn edit<R>(
     locks: &mut Table<Lock>,
     name: &LockName,
     change: impl FnOnce(&mut Lock) -> Result<R, Refusal>,
-) -> Result<R, Stop> {
+) -> Result<R, Abort> {
     let lock =
         locks.get_mut(name.as_str()).ok_or_else(|| Refusal::LockNotFound { lock: name.to_string() })?;
     Ok(lock.edit(change)?)
@@ -260,7 +260,7 @@ fn refuse_done(lock: &Lock) -> Result<(), Refusal> {
     }
 }
 
-fn check(taker: &Taker) -> Result<(), Refusal> {
+fn check(taker: &LockRequest) -> Result<(), Refusal> {
     let Some(reason) = &taker.reason else { return Ok(()) };
     let (action, field) = (Action::AcquireLock, "reason");
     let (length, limit) = (reason.chars().count(), REASON_LENGTH_MAX);
@@ -278,7 +278,7 @@ fn finish(
     locks: &Table<Lock>,
     name: &LockName,
     line: String,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     transaction.put_table(locks)?;
     transaction.describe(line);
     transaction.trailer("Muster-Lock", name.as_str());

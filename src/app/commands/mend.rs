@@ -4,7 +4,7 @@
 //! records of the month. Archives are mended like live documents: what is finished may be put back. A lock keeps its name and its token, and its holder if one can be made out.
 
 use crate::app::archived;
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::documents::if_readable;
 use crate::domain::high_water::{HighWater, raise};
 use crate::domain::id::ServerName;
@@ -16,22 +16,22 @@ use crate::domain::pause::Pause;
 use crate::domain::server::Server;
 use crate::domain::set_aside::SetAside;
 use crate::domain::spelled::without_foreign;
-use crate::domain::table::{Row, Table, Trouble};
+use crate::domain::table::{RecordTrouble, Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
 /// Mends what `health`, `doctor` and `fsck` tell of records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MendRecords {
+pub struct RepairRecords {
     /// Who does it.
     pub server: ServerName,
 }
 
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Mended {
+pub struct Repaired {
     /// Each record that was changed or taken out, for people.
     pub records: Vec<String>,
     /// Where they are kept as they were; absent when there were none.
@@ -39,22 +39,22 @@ pub struct Mended {
     pub kept_in: Option<String>,
 }
 
-impl Verb for MendRecords {
-    type Answer = Mended;
+impl WriteCommand for RepairRecords {
+    type Answer = Repaired;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Mended, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Repaired, Abort> {
         let path = SetAside::path(transaction.now());
-        let mut mending = Mending {
+        let mut mending = Repair {
             op: transaction.op().suffix(OP_LENGTH),
             now: transaction.now(),
             by: self.server.to_string(),
             archive: transaction.table_at(&path)?,
             told: Vec::new(),
         };
-        let rename_job = |mending: &Mending, job: &mut Job| {
+        let rename_job = |mending: &Repair, job: &mut Job| {
             (job.status == JobStatus::Queued).then(|| job.id = mending.new_id("job"))
         };
-        let rename_message = |mending: &Mending, message: &mut Message| {
+        let rename_message = |mending: &Repair, message: &mut Message| {
             message.id = mending.new_id("msg");
             Some(())
         };
@@ -66,18 +66,18 @@ impl Verb for MendRecords {
         mending.table::<Pause>(transaction, |_, _| None)?;
         mending.locks(transaction)?;
         if mending.told.is_empty() {
-            return Ok(Mended::default());
+            return Ok(Repaired::default());
         }
         transaction.put_table(&mending.archive)?;
         transaction.describe(format!("fsck mend: {} records by {}", mending.told.len(), self.server));
-        Ok(Mended { records: mending.told, kept_in: Some(path) })
+        Ok(Repaired { records: mending.told, kept_in: Some(path) })
     }
 }
 
 /// How much of the operation's id new ids end with.
 const OP_LENGTH: usize = 8;
 
-struct Mending {
+struct Repair {
     op: String,
     now: Timestamp,
     by: String,
@@ -85,13 +85,13 @@ struct Mending {
     told: Vec<String>,
 }
 
-impl Mending {
+impl Repair {
     fn new_id(&self, what: &str) -> String {
         format!("{what}_{}_{}_m{}", self.now.unix_seconds(), self.op, self.told.len() + 1)
     }
 
     /// Keeps a record as it was.
-    fn keep(&mut self, trouble: &Trouble, text: &str, done: &str) {
+    fn keep(&mut self, trouble: &RecordTrouble, text: &str, done: &str) {
         self.archive.push(SetAside {
             id: format!("{}_{}", self.op, self.told.len() + 1),
             document: trouble.path.clone(),
@@ -110,7 +110,7 @@ impl Mending {
         &mut self,
         transaction: &mut Transaction<'_>,
         rename: impl Fn(&Self, &mut T) -> Option<()>,
-    ) -> Result<Table<T>, Stop> {
+    ) -> Result<Table<T>, Abort> {
         let mut table: Table<T> = transaction.table()?;
         for (trouble, broken) in table.unreadables() {
             let is_gone = ServerName::new(&trouble.id).is_ok() && table.get(&trouble.id).is_none();
@@ -121,7 +121,7 @@ impl Mending {
             };
             self.keep(&trouble, broken.text(), &done);
         }
-        let nameless: BTreeMap<usize, Trouble> = table.nameless().into_iter().collect();
+        let nameless: BTreeMap<usize, RecordTrouble> = table.nameless().into_iter().collect();
         self.anew_or_out(&mut table, &nameless, rename);
         transaction.put_table(&table)?;
         Ok(table)
@@ -134,7 +134,7 @@ impl Mending {
         live: &Table<T>,
         transaction: &mut Transaction<'_>,
         rename: impl Fn(&Self, &mut T) -> Option<()>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Abort> {
         let of = |table: &Table<T>| -> Vec<(String, Option<String>)> {
             let named = table.rows().filter(|row| !row.id().is_empty());
             named.map(|row| (row.id().to_owned(), row.apart())).collect()
@@ -171,7 +171,7 @@ impl Mending {
     fn anew_or_out<T: Row>(
         &mut self,
         table: &mut Table<T>,
-        troubles: &BTreeMap<usize, Trouble>,
+        troubles: &BTreeMap<usize, RecordTrouble>,
         rename: impl Fn(&Self, &mut T) -> Option<()>,
     ) {
         let mut leaving = HashSet::new();
@@ -198,7 +198,7 @@ impl Mending {
     /// Tokens that were never given go on from a possible one; names those whose did. A holder under such a
     /// token learns at its next renewal that its term is over.
     fn tokens<T: Row>(&mut self, table: &mut Table<T>) -> HashSet<String> {
-        let made_up: BTreeMap<usize, Trouble> = table.made_up().into_iter().collect();
+        let made_up: BTreeMap<usize, RecordTrouble> = table.made_up().into_iter().collect();
         for (index, row) in table.rows_mut().enumerate() {
             let Some(trouble) = made_up.get(&index) else { continue };
             let (text, anew) = (row.text().to_owned(), token_anew(row.token(), self.now));
@@ -210,7 +210,7 @@ impl Mending {
     }
 
     /// A lock whose record cannot be read becomes one that can, with all that can be made out of it.
-    fn locks(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn locks(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let mut locks: Table<Lock> = transaction.table()?;
         let mut marks: Table<HighWater> = transaction.table()?;
         let mut anew: BTreeMap<String, Lock> = BTreeMap::new();

@@ -1,16 +1,16 @@
 //! Messages between servers: sent once, read and acknowledged per recipient.
 
-use crate::app::archived::{Left, bring_back, look_up};
-use crate::app::commands::Verb;
+use crate::app::archived::{ArchivesLeft, bring_back, look_up};
+use crate::app::commands::WriteCommand;
 use crate::app::documents::{registered, server_names};
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{Draft, Message, Which};
+use crate::domain::message::{Draft, Message, MessageRef};
 use crate::domain::planted::planted;
 use crate::domain::refusal::{Action, Kind, Refusal};
 use crate::domain::server::Server;
-use crate::domain::table::{Table, Trouble};
+use crate::domain::table::{RecordTrouble, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -23,16 +23,16 @@ pub struct SendMessage {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sent {
+pub struct SendResult {
     pub id: String,
     /// Whether it was there already, by its key.
     pub duplicate: bool,
 }
 
-impl Verb for SendMessage {
-    type Answer = Sent;
+impl WriteCommand for SendMessage {
+    type Answer = SendResult;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Sent, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<SendResult, Abort> {
         let servers = recipients(transaction)?;
         self.draft.check(&|name| servers.iter().any(|server| server.as_str() == name))?;
         let mut messages: Table<Message> = transaction.table()?;
@@ -41,11 +41,11 @@ impl Verb for SendMessage {
                 .rows()
                 .find(|message| message.key.as_ref() == Some(key) && message.from == self.draft.from.as_str())
         {
-            return Ok(Sent { id: known.id.clone(), duplicate: true });
+            return Ok(SendResult { id: known.id.clone(), duplicate: true });
         }
         let original = match &self.draft.reply_to {
             Some(id) => {
-                let no = |trouble: &Trouble| trouble.refusal(Action::SendMessage, id.as_str());
+                let no = |trouble: &RecordTrouble| trouble.refusal(Action::SendMessage, id.as_str());
                 Some(
                     look_up::<Message>(transaction, id.as_str())?
                         .or_no(no, || unknown(id, Action::SendMessage))?,
@@ -74,14 +74,14 @@ impl Verb for SendMessage {
             self.draft.from, self.draft.to, self.draft.subject
         ));
         transaction.trailer("Muster-Message", id.as_str());
-        Ok(Sent { id: id.to_string(), duplicate: false })
+        Ok(SendResult { id: id.to_string(), duplicate: false })
     }
 }
 
 /// What a recipient says about messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mark {
+pub enum MarkAs {
     /// They were read.
     Read,
     /// They were read and are acknowledged.
@@ -97,20 +97,20 @@ pub struct MarkMessages {
     pub ids: Vec<MessageId>,
     /// These in particular, of messages that may have one id or none. One that is gone by now is none.
     #[serde(default)]
-    pub which: Vec<Which>,
+    pub which: Vec<MessageRef>,
     /// What it says about them.
-    pub mark: Mark,
+    pub mark: MarkAs,
 }
 
-impl Verb for MarkMessages {
+impl WriteCommand for MarkMessages {
     /// The ids of the messages that changed.
     type Answer = Vec<String>;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Abort> {
         let servers = recipients(transaction)?;
         let now = transaction.now();
         let mut messages: Table<Message> = transaction.table()?;
-        let mut left = Left::default();
+        let mut left = ArchivesLeft::default();
         let mut changed = Vec::new();
         for id in &self.ids {
             bring_back(id.as_str(), &mut messages, &mut left, transaction)?;
@@ -119,7 +119,7 @@ impl Verb for MarkMessages {
             let is_mine = |message: &Message| named(message) && message.is_for(&self.server);
             let has_mine = messages.rows().any(|message| is_mine(message));
             if !messages.rows().any(|message| named(message)) {
-                let no = |trouble: &Trouble| trouble.refusal(Action::MarkMessage, id.as_str());
+                let no = |trouble: &RecordTrouble| trouble.refusal(Action::MarkMessage, id.as_str());
                 look_up::<Message>(transaction, id.as_str())?
                     .or_no(no, || unknown(id, Action::MarkMessage))?;
             }
@@ -127,7 +127,7 @@ impl Verb for MarkMessages {
             self.mark(&mut messages, meant, (now, &servers), &mut changed)?;
         }
         if !self.which.is_empty() {
-            let mut which: HashMap<&str, Vec<&Which>> = HashMap::new();
+            let mut which: HashMap<&str, Vec<&MessageRef>> = HashMap::new();
             for one in &self.which {
                 bring_back(&one.id, &mut messages, &mut left, transaction)?;
                 which.entry(&one.id).or_default().push(one);
@@ -145,7 +145,7 @@ impl Verb for MarkMessages {
             left.put(transaction)?;
             transaction.put_table(&messages)?;
         }
-        let verb = if self.mark == Mark::Read { "read" } else { "ack" };
+        let verb = if self.mark == MarkAs::Read { "read" } else { "ack" };
         let which = match changed.as_slice() {
             [one] => one.clone(),
             many => format!("{} messages", many.len()),
@@ -169,7 +169,7 @@ impl MarkMessages {
         meant: impl Fn(&Message) -> bool,
         (now, servers): (Timestamp, &[ServerName]),
         changed: &mut Vec<String>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Abort> {
         for message in messages.rows_mut_where(meant) {
             if message.edit(|message| self.apply_to(message, now, servers))? {
                 changed.push(message.id.clone());
@@ -185,18 +185,18 @@ impl MarkMessages {
         servers: &[ServerName],
     ) -> Result<bool, Refusal> {
         match self.mark {
-            Mark::Acknowledged => message.acknowledge(&self.server, now, servers),
-            Mark::Read if message.is_for(&self.server) || planted("reads-of-others") => {
+            MarkAs::Acknowledged => message.acknowledge(&self.server, now, servers),
+            MarkAs::Read if message.is_for(&self.server) || planted("reads-of-others") => {
                 Ok(message.mark_read(&self.server, now, servers))
             }
-            Mark::Read => Err(message.not_for(&self.server, Action::MarkMessage)),
+            MarkAs::Read => Err(message.not_for(&self.server, Action::MarkMessage)),
         }
     }
 }
 
 /// Everybody a message can be for: the registered servers, and in hubs without a registry those
 /// that have a folder.
-fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Stop> {
+fn recipients(transaction: &Transaction<'_>) -> Result<Vec<ServerName>, Abort> {
     let registry: Table<Server> = transaction.table()?;
     if registry.is_empty() {
         return server_names(transaction, &registry);
@@ -220,7 +220,7 @@ mod tests {
         for (to, reader, is_marked) in
             [("b", "b", true), ("b", "c", false), ("b", "a", false), ("all", "c", true), ("all", "a", false)]
         {
-            for mark in [Mark::Read, Mark::Acknowledged] {
+            for mark in [MarkAs::Read, MarkAs::Acknowledged] {
                 let text = format!(r#"{{"id":"m","from":"a","to":"{to}"}}"#);
                 let mut message: Message = serde_json::from_str(&text).expect("a message");
                 let reader = ServerName::new(reader).expect("a name");

@@ -28,27 +28,27 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::{Action, LockCondition};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Apply, Documents as _, Ledger, LedgerError, Outcome, Request, Stop, Transaction};
+use crate::ledger::{Abort, Apply, Documents as _, Ledger, LedgerError, Outcome, Request, Transaction};
 use beat::{BeatAnswer, SendBeat};
 use job_log::WriteLogs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Something the tool can do to the documents of a hub.
-pub trait Verb {
+pub trait WriteCommand {
     type Answer: Serialize + 'static;
 
     /// Does it.
     ///
     /// # Errors
     /// The refusal, or a document that cannot be used.
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop>;
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Abort>;
 }
 
-impl<V: Verb> Verb for &V {
+impl<V: WriteCommand> WriteCommand for &V {
     type Answer = V::Answer;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Abort> {
         (**self).apply(transaction)
     }
 }
@@ -58,22 +58,22 @@ impl<V: Verb> Verb for &V {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Write<V = Operation> {
     /// What goes with it.
-    pub envelope: Envelope,
+    pub envelope: WriteOptions,
     /// What is done.
     pub verb: V,
 }
 
-impl<V: Verb> Apply for Write<V> {
+impl<V: WriteCommand> Apply for Write<V> {
     type Answer = V::Answer;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<V::Answer, Abort> {
         self.envelope.apply(&self.verb, transaction)
     }
 }
 
 /// More that goes in the same push, and that need not be taken up again.
 #[derive(Debug, Clone, Default)]
-pub struct Along {
+pub struct Piggyback {
     /// Logs of jobs.
     pub logs: Option<WriteLogs>,
     /// A sign of life.
@@ -86,13 +86,13 @@ pub struct WriteWith<V> {
     /// What it goes along with.
     pub write: Write<V>,
     /// What goes along.
-    pub along: Along,
+    pub along: Piggyback,
 }
 
-impl<V: Verb> Apply for WriteWith<V> {
+impl<V: WriteCommand> Apply for WriteWith<V> {
     type Answer = (V::Answer, Option<BeatAnswer>);
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Abort> {
         let answer = self.write.apply(transaction)?;
         if let Some(logs) = &self.along.logs {
             logs.ride(transaction)?;
@@ -104,7 +104,7 @@ impl<V: Verb> Apply for WriteWith<V> {
 
 /// What goes with every write, whatever the verb.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Envelope {
+pub struct WriteOptions {
     /// Locks that must be held under these tokens: checked in the same transaction.
     pub guards: Vec<(LockName, u64)>,
     /// Who got those of them that this host got: a hub that was set back gives tokens again.
@@ -115,12 +115,16 @@ pub struct Envelope {
     pub beat: Option<Beat>,
 }
 
-impl Envelope {
+impl WriteOptions {
     /// Applies `verb` under the guards, then adds the sign of life.
     ///
     /// # Errors
     /// As the verb, or when a guarding lock is lost.
-    pub fn apply<V: Verb>(&self, verb: &V, transaction: &mut Transaction<'_>) -> Result<V::Answer, Stop> {
+    pub fn apply<V: WriteCommand>(
+        &self,
+        verb: &V,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<V::Answer, Abort> {
         self.apply_after(|_| Ok(()), verb, transaction)
     }
 
@@ -128,12 +132,12 @@ impl Envelope {
     ///
     /// # Errors
     /// As the verb, the check, or when a guarding lock is lost.
-    pub fn apply_after<V: Verb>(
+    pub fn apply_after<V: WriteCommand>(
         &self,
-        check: impl FnOnce(&Transaction<'_>) -> Result<(), Stop>,
+        check: impl FnOnce(&Transaction<'_>) -> Result<(), Abort>,
         verb: &V,
         transaction: &mut Transaction<'_>,
-    ) -> Result<V::Answer, Stop> {
+    ) -> Result<V::Answer, Abort> {
         // What was undone holds, for guards as well.
         crate::app::stale::put_back(transaction)?;
         check(transaction)?;
@@ -144,7 +148,7 @@ impl Envelope {
     }
 
     /// Refuses when a guarding lock is lost.
-    fn check_guards(&self, transaction: &Transaction<'_>) -> Result<(), Stop> {
+    fn check_guards(&self, transaction: &Transaction<'_>) -> Result<(), Abort> {
         if self.guards.is_empty() || planted("guards-ignored") {
             return Ok(());
         }
@@ -168,7 +172,7 @@ impl Envelope {
     }
 
     /// The sign of life.
-    fn add_beat(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn add_beat(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let Some(beat) = &self.beat else { return Ok(()) };
         transaction.trailer("Muster-Server", beat.server.as_str());
         if transaction.changes_main() {
@@ -181,7 +185,7 @@ impl Envelope {
     ///
     /// # Errors
     /// As [`Ledger::update`].
-    pub fn run<V: Verb>(
+    pub fn run<V: WriteCommand>(
         &self,
         ledger: &mut Ledger,
         op: OpId,
@@ -212,9 +216,9 @@ macro_rules! operations {
             }
         )*
 
-        impl Verb for Operation {
+        impl WriteCommand for Operation {
             type Answer = Value;
-            fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+            fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
                 match self {
                     $(Self::$name(verb) => verb.apply(transaction).map(|answer| to_value(&answer)),)*
                 }
@@ -228,7 +232,7 @@ operations! {
     ClaimJobs(job_claim::ClaimJobs),
     StepJob(job_step::StepJob),
     ChangeJob(job_step::ChangeJob),
-    RescueJobs(rescue::RescueJobs),
+    RescueJobs(rescue::ReclaimJobs),
     AcquireLock(lock::AcquireLock),
     RenewLock(lock::RenewLock),
     ReleaseLock(lock::ReleaseLock),
@@ -243,8 +247,8 @@ operations! {
     SetPause(pause::SetPause),
     EndPause(pause::EndPause),
     Archive(archive::Archive),
-    MendRecords(mend::MendRecords),
-    Found(found::Found),
+    MendRecords(mend::RepairRecords),
+    Found(found::InitHub),
 }
 
 impl Operation {
@@ -254,7 +258,7 @@ impl Operation {
     pub fn hands_out(&self) -> bool {
         match self {
             Self::ClaimJobs(_) | Self::AcquireLock(_) | Self::StealLock(_) => true,
-            Self::MarkMessages(marks) => marks.mark == message::Mark::Read,
+            Self::MarkMessages(marks) => marks.mark == message::MarkAs::Read,
             _ => false,
         }
     }

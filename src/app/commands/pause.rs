@@ -1,6 +1,6 @@
 //! Pausing the queue, a label or a server, and ending a pause.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::domain::id::ServerName;
 use crate::domain::pause::{Pause, Paused, end};
 use crate::domain::refusal::{Action, Expected, Refusal};
@@ -8,7 +8,7 @@ use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,11 +29,11 @@ pub struct SetPause {
     pub drain: bool,
 }
 
-impl Verb for SetPause {
+impl WriteCommand for SetPause {
     /// The pause, whole, with the one in whose place it stands now as `replaced`, if that still held.
     type Answer = Value;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         self.check()?;
         if let Paused::Server(name) = &self.what {
             require_registered(name, transaction, Action::Pause)?;
@@ -107,7 +107,7 @@ impl SetPause {
 }
 
 /// A name that was mistyped would pause nobody and seem to have.
-fn require_registered(name: &ServerName, transaction: &Transaction<'_>, action: Action) -> Result<(), Stop> {
+fn require_registered(name: &ServerName, transaction: &Transaction<'_>, action: Action) -> Result<(), Abort> {
     let registry: Table<Server> = transaction.table()?;
     if registry.is_empty() || registry.holds(name.as_str()) {
         return Ok(());
@@ -124,11 +124,11 @@ pub struct EndPause {
     pub what: Paused,
 }
 
-impl Verb for EndPause {
+impl WriteCommand for EndPause {
     /// The pause that was ended, whole.
     type Answer = Value;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         let mut pauses: Table<Pause> = transaction.table()?;
         let Some(first) = end(&mut pauses, &self.what).into_iter().next() else {
             if let Paused::Server(name) = &self.what {

@@ -3,7 +3,7 @@
 //! Its folder stays, with a status that says so: it is history. Its branches stay as well, because
 //! nothing here removes a branch.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::commands::archive::store;
 use crate::app::commands::job_step::call_off;
 use crate::app::documents::or_empty;
@@ -17,7 +17,7 @@ use crate::domain::refusal::{Action, Kind, Refusal};
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents, LedgerError, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,10 +54,10 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-impl Verb for RemoveServer {
+impl WriteCommand for RemoveServer {
     type Answer = Removed;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Removed, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Removed, Abort> {
         let mut registry: Table<Server> = transaction.table()?;
         if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
             return Err(trouble.refusal(Action::RemoveServer, self.name.as_str()).into());
@@ -94,7 +94,7 @@ fn is_lock_of(lock: &Lock, server: &ServerName) -> bool {
 ///
 /// # Errors
 /// When a branch cannot be read.
-pub fn holdings(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Stop> {
+pub fn holdings(documents: &impl Documents, server: &ServerName) -> Result<Vec<String>, Abort> {
     let (jobs, locks): (Table<Job>, Table<Lock>) = (or_empty(documents)?, or_empty(documents)?);
     let jobs = jobs.rows().filter(|job| is_job_of(job, server)).map(|job| format!("job `{}`", job.id));
     let locks =
@@ -104,7 +104,7 @@ pub fn holdings(documents: &impl Documents, server: &ServerName) -> Result<Vec<S
 
 impl RemoveServer {
     /// Takes its jobs back into the queue as those of a server that is lost.
-    fn take_jobs(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+    fn take_jobs(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Abort> {
         let mut jobs: Table<Job> = transaction.table()?;
         let held: Vec<(String, u64)> = jobs
             .rows()
@@ -129,7 +129,7 @@ impl RemoveServer {
     }
 
     /// Frees its locks; their tokens stay.
-    fn free_locks(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+    fn free_locks(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Abort> {
         let mut locks: Table<Lock> = transaction.table()?;
         let its = locks.rows().filter(|lock| is_lock_of(lock, &self.name));
         let held: Vec<String> = its.map(|lock| lock.name.clone()).collect();
@@ -156,7 +156,7 @@ impl RemoveServer {
         &self,
         registry: &Table<Server>,
         transaction: &mut Transaction<'_>,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, Abort> {
         let servers: Vec<ServerName> =
             registry.rows().filter_map(|server| ServerName::new(&server.id).ok()).collect();
         let mut messages: Table<Message> = transaction.table()?;
@@ -173,12 +173,12 @@ impl RemoveServer {
 
     /// Says in its status that it was removed, so that its folder is not taken for that of a server
     /// which never joined.
-    fn note_in_status(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn note_in_status(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let path = Status::path(&self.name);
         let mut status = match transaction.record::<Status>(&path) {
-            Err(Stop::Fault(LedgerError::Document(error))) if error.is_newer => return Ok(()),
+            Err(Abort::Fault(LedgerError::Document(error))) if error.is_newer => return Ok(()),
             // What cannot be read has no owner any more who could mend it.
-            Ok(None) | Err(Stop::Fault(LedgerError::Document(_))) => {
+            Ok(None) | Err(Abort::Fault(LedgerError::Document(_))) => {
                 Record::new(Status::blank(&self.name), 0)
             }
             found => found?.unwrap_or_else(|| Record::new(Status::blank(&self.name), 0)),

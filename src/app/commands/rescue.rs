@@ -11,9 +11,9 @@
 //! boot again is not taken as proof by itself: a copy of a disk has the state of a machine that may
 //! live, and two machines under one name take each other's place in turn.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::commands::job_step::call_off;
-use crate::app::documents::{Beats, PlacedBeat, beats, life};
+use crate::app::documents::{Beats, BranchHeartbeat, beats, life};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{FailReason, Job};
@@ -22,14 +22,14 @@ use crate::domain::planted::planted;
 use crate::domain::refusal::Refusal;
 use crate::domain::status::{Status, StatusWord};
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop, Transaction};
+use crate::ledger::{Abort, Documents, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// A claim that was watched until it was over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
+pub struct LostClaim {
     pub job: JobId,
     /// The token of the claim.
     pub token: u64,
@@ -40,18 +40,18 @@ pub struct Lost {
 
 /// Takes jobs back into the queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RescueJobs {
+pub struct ReclaimJobs {
     /// Who does it.
     pub server: ServerName,
     /// The claims that are over.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<LostClaim>,
 }
 
-impl Verb for RescueJobs {
+impl WriteCommand for ReclaimJobs {
     /// The ids of the jobs that were taken back.
     type Answer = Vec<String>;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<String>, Abort> {
         let mut jobs: Table<Job> = transaction.table()?;
         let rescued = rescue(&self.lost, &mut jobs, transaction)?;
         if rescued.is_empty() {
@@ -65,10 +65,10 @@ impl Verb for RescueJobs {
 
 /// Takes back those of `lost` that are still as they were watched; the others are left alone.
 pub(in crate::app) fn rescue(
-    lost: &[Lost],
+    lost: &[LostClaim],
     jobs: &mut Table<Job>,
     transaction: &mut Transaction<'_>,
-) -> Result<Vec<String>, Stop> {
+) -> Result<Vec<String>, Abort> {
     let mut rescued = Vec::new();
     for one in lost {
         let Some(job) = jobs.get_mut(one.job.as_str()) else { continue };
@@ -115,7 +115,7 @@ fn end_session(
     incarnation: Option<&str>,
     watched: &str,
     transaction: &mut Transaction<'_>,
-) -> Result<bool, Stop> {
+) -> Result<bool, Abort> {
     let Beats { placed, is_out_of_sight } = beats(transaction, holder)?;
     if is_out_of_sight {
         return Ok(false);
@@ -150,7 +150,7 @@ fn end_session(
 
 /// A claim of another server, as an observer watches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchedClaim {
     pub job: JobId,
     /// The token of the claim.
     pub token: u64,
@@ -180,7 +180,7 @@ pub struct WatchedSession {
 ///
 /// # Errors
 /// When a document cannot be read.
-pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec<Watched>, Stop> {
+pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec<WatchedClaim>, Abort> {
     let jobs: Table<Job> = documents.table()?;
     let mut beats_of: HashMap<ServerName, Beats> = HashMap::new();
     let mut watched = Vec::new();
@@ -202,7 +202,7 @@ pub fn watched_claims(documents: &impl Documents, me: &ServerName) -> Result<Vec
             present.or_else(|| replaced(placed, incarnation))
         });
         let token = job.token.unwrap_or(0);
-        watched.push(Watched {
+        watched.push(WatchedClaim {
             job: id,
             token,
             version: job.term(),
@@ -222,7 +222,7 @@ pub fn session_of(
     documents: &impl Documents,
     holder: &ServerName,
     job: &Job,
-) -> Result<Option<WatchedSession>, Stop> {
+) -> Result<Option<WatchedSession>, Abort> {
     let Some(incarnation) = job.incarnation.as_deref() else { return Ok(None) };
     let Beats { placed, is_out_of_sight } = beats(documents, holder)?;
     if is_out_of_sight {
@@ -233,13 +233,13 @@ pub fn session_of(
 
 /// How long the session `incarnation` is trusted: the longest that its beats say, wherever they lie. Whoever
 /// relies on one of them does not know what others say elsewhere.
-fn lease(placed: &[PlacedBeat], incarnation: &str) -> Duration {
+fn lease(placed: &[BranchHeartbeat], incarnation: &str) -> Duration {
     placed.iter().filter_map(|placed| placed.beat.lease_of(incarnation)).max().unwrap_or_default()
 }
 
 /// The session `incarnation`, if it is one that beats at present.
-fn present(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
-    let is_present = |placed: &PlacedBeat| placed.beat.incarnation.as_deref() == Some(incarnation);
+fn present(placed: &[BranchHeartbeat], incarnation: &str) -> Option<WatchedSession> {
+    let is_present = |placed: &BranchHeartbeat| placed.beat.incarnation.as_deref() == Some(incarnation);
     if !placed.iter().any(is_present) {
         return None;
     }
@@ -251,7 +251,7 @@ fn present(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
 }
 
 /// The session `incarnation`, if another took its place wherever it has ever beaten.
-fn replaced(placed: &[PlacedBeat], incarnation: &str) -> Option<WatchedSession> {
+fn replaced(placed: &[BranchHeartbeat], incarnation: &str) -> Option<WatchedSession> {
     if present(placed, incarnation).is_some() {
         return None;
     }

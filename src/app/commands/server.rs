@@ -1,7 +1,7 @@
 //! Who belongs to the hub: joining. Leaving is in `removal.rs`.
 
-use crate::app::commands::Verb;
-use crate::app::commands::found::{self, Mark};
+use crate::app::commands::WriteCommand;
+use crate::app::commands::found::{self, MarkerPolicy};
 use crate::app::documents::{if_readable, unregistered};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
@@ -12,7 +12,7 @@ use crate::domain::secret::credential_in;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, LedgerError, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ pub struct Join {
 
 /// A server that was registered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Joined {
+pub struct JoinResult {
     /// Its record, whole.
     #[serde(flatten)]
     pub server: Value,
@@ -68,10 +68,10 @@ pub struct Joined {
     pub old_readers_seconds: Option<u64>,
 }
 
-impl Verb for Join {
-    type Answer = Joined;
+impl WriteCommand for Join {
+    type Answer = JoinResult;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Joined, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<JoinResult, Abort> {
         self.check()?;
         let mut registry: Table<Server> = transaction.table()?;
         let now = transaction.now();
@@ -86,7 +86,7 @@ impl Verb for Join {
         if let Some(trouble) = registry.trouble_with(self.name.as_str()) {
             return Err(trouble.refusal(Action::Join, self.name.as_str()).into());
         }
-        let mut joined = Joined::default();
+        let mut joined = JoinResult::default();
         match registry.get_mut(self.name.as_str()) {
             Some(known) => {
                 self.check_same_machine(known)?;
@@ -118,7 +118,7 @@ impl Verb for Join {
             }
         }
         transaction.put_table(&registry)?;
-        found::mark(transaction, if self.moved { Mark::Moved } else { Mark::Keep })?;
+        found::mark(transaction, if self.moved { MarkerPolicy::Moved } else { MarkerPolicy::Keep })?;
         joined.old_readers_seconds = self.set_old_readers(transaction)?;
         self.forget_origins(transaction)?;
         self.found_folder(transaction)?;
@@ -167,7 +167,7 @@ impl Join {
     }
 
     /// Says in the marker whether the hub has old readers; returns what it says then.
-    fn set_old_readers(&self, transaction: &mut Transaction<'_>) -> Result<Option<u64>, Stop> {
+    fn set_old_readers(&self, transaction: &mut Transaction<'_>) -> Result<Option<u64>, Abort> {
         let Some(mut marker) = transaction.record::<Marker>(Marker::PATH)? else { return Ok(None) };
         if let Some(seconds) = self.old_readers_seconds {
             marker.edit(|marker| {
@@ -179,7 +179,7 @@ impl Join {
     }
 
     /// Whoever joins in place of another machine is no second one.
-    fn forget_origins(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn forget_origins(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let (branch, path) = (self.name.heartbeat_branch(), Heartbeat::path(&self.name));
         if !self.replace {
             return Ok(());
@@ -190,7 +190,7 @@ impl Join {
                 transaction.put_record_on(&branch, &path, &beat)
             }
             // The next beat takes the place of what cannot be read.
-            Ok(None) | Err(Stop::Fault(LedgerError::Document(_))) => Ok(()),
+            Ok(None) | Err(Abort::Fault(LedgerError::Document(_))) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -206,7 +206,7 @@ impl Join {
     }
 
     /// The server's folder with a status and a heartbeat, if it has none yet.
-    fn found_folder(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    fn found_folder(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let path = Status::path(&self.name);
         let known: Option<Record<Status>> = if_readable(transaction.record(&path))?;
         if known.is_none_or(|status| status.is_removed()) {

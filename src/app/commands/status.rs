@@ -1,6 +1,6 @@
 //! A server says what it is doing.
 
-use crate::app::commands::Verb;
+use crate::app::commands::WriteCommand;
 use crate::app::documents;
 use crate::domain::heartbeat::System;
 use crate::domain::id::{JobId, ServerName};
@@ -11,7 +11,7 @@ use crate::domain::server::Server;
 use crate::domain::status::{CurrentJob, Status, StatusWord};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,11 +27,11 @@ pub struct SetStatus {
     pub system: Option<System>,
 }
 
-impl Verb for SetStatus {
+impl WriteCommand for SetStatus {
     /// The status after it, whole.
     type Answer = Value;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Stop> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Value, Abort> {
         documents::require_member(transaction, &self.server)?;
         let now = transaction.now();
         let mut status = match documents::status(transaction, &self.server)? {
@@ -64,7 +64,7 @@ impl SetStatus {
     ///
     /// # Errors
     /// The refusal, or a document that cannot be read.
-    pub fn refuse_if_outdated(&self, begun: Timestamp, transaction: &Transaction<'_>) -> Result<(), Stop> {
+    pub fn refuse_if_outdated(&self, begun: Timestamp, transaction: &Transaction<'_>) -> Result<(), Abort> {
         let status = documents::status(transaction, &self.server)?;
         match status.and_then(|status| status.at()).filter(|said| *said > begun) {
             Some(at) => {
@@ -76,7 +76,7 @@ impl SetStatus {
     }
 
     /// What the queue knows of the job; a job that is not in it is taken at its word.
-    fn current_job(&self, id: &JobId, transaction: &Transaction<'_>) -> Result<CurrentJob, Stop> {
+    fn current_job(&self, id: &JobId, transaction: &Transaction<'_>) -> Result<CurrentJob, Abort> {
         let jobs: Table<Job> = transaction.table()?;
         let job = jobs.get(id.as_str());
         Ok(CurrentJob {

@@ -1,14 +1,14 @@
 //! What happened to a job, from two versions of its record.
 
-use super::pairs::Change;
-use super::{What, edited};
+use super::pairs::RecordChange;
+use super::{ChangeKind, edited};
 use crate::domain::job::{FailReason, Job, JobStatus};
 use crate::domain::record::Record;
 use serde::Serialize;
 
 /// A claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Claim {
+pub struct ClaimFacts {
     /// Who holds it.
     pub server: Option<String>,
     pub token: Option<u64>,
@@ -17,10 +17,10 @@ pub struct Claim {
 
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct End {
+pub struct AttemptEnd {
     /// Which attempt.
     #[serde(flatten)]
-    pub claim: Claim,
+    pub claim: ClaimFacts,
     /// Why it ended without success.
     pub reason: Option<String>,
     /// The exit code of its process.
@@ -32,7 +32,7 @@ pub struct End {
 /// Why a job is queued again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum EndCause {
     /// The holder released it.
     Released,
     /// Somebody requeued it after its end.
@@ -69,27 +69,27 @@ const OF_LIFE: &[&str] = &[
 ];
 
 /// Tells what happened.
-pub(super) fn tell(change: &Change<'_, Job>, out: &mut dyn FnMut(What)) {
+pub(super) fn tell(change: &RecordChange<'_, Job>, out: &mut dyn FnMut(ChangeKind)) {
     match change {
-        Change::Added(job) => {
-            out(What::JobAdded { job: job.raw() });
+        RecordChange::Added(job) => {
+            out(ChangeKind::JobAdded { job: job.raw() });
             // It may have been claimed in the same step, or written by another program as it is.
             let mut added = Job::clone(job);
             (added.status, added.token) = (JobStatus::Queued, None);
             live(&added, job, out);
         }
-        Change::Changed(before, after) => changed(before, after, out),
-        Change::Back(before, after) => {
+        RecordChange::Changed(before, after) => changed(before, after, out),
+        RecordChange::Back(before, after) => {
             let fields = [("archived".to_owned(), serde_json::json!({"before": true, "after": false}))];
-            out(What::JobEdited { fields: fields.into_iter().collect() });
+            out(ChangeKind::JobEdited { fields: fields.into_iter().collect() });
             changed(before, after, out);
         }
-        Change::Archived(_, month) => out(What::JobArchived { month: month.clone() }),
-        Change::Removed(_) => out(What::JobRemoved {}),
+        RecordChange::Archived(_, month) => out(ChangeKind::JobArchived { month: month.clone() }),
+        RecordChange::Removed(_) => out(ChangeKind::JobRemoved {}),
     }
 }
 
-fn changed(before: &Record<Job>, after: &Record<Job>, out: &mut dyn FnMut(What)) {
+fn changed(before: &Record<Job>, after: &Record<Job>, out: &mut dyn FnMut(ChangeKind)) {
     let mut has_lived = false;
     live(before, after, &mut |what| {
         has_lived = true;
@@ -98,44 +98,44 @@ fn changed(before: &Record<Job>, after: &Record<Job>, out: &mut dyn FnMut(What))
     let but = if has_lived { OF_LIFE } else { &[] };
     let fields = edited(&before.raw(), &after.raw(), but);
     if !fields.is_empty() {
-        out(What::JobEdited { fields });
+        out(ChangeKind::JobEdited { fields });
     }
 }
 
 /// The steps of its life. A token that grew is a claim, whatever came after it.
-fn live(before: &Job, after: &Job, out: &mut dyn FnMut(What)) {
+fn live(before: &Job, after: &Job, out: &mut dyn FnMut(ChangeKind)) {
     let mut status = before.status.clone();
     let is_claimed_anew = after.token > before.token
         || (!before.status.is_held() && after.status.is_held())
         || (before.status.is_held() && after.status.is_held() && before.assigned_to != after.assigned_to);
     if is_claimed_anew {
         if status != JobStatus::Queued {
-            let cause = status.is_final().then_some(Cause::Retry);
-            out(What::JobRequeued { cause, not_before: None, attempt: before.attempts.unwrap_or(0) });
+            let cause = status.is_final().then_some(EndCause::Retry);
+            out(ChangeKind::JobRequeued { cause, not_before: None, attempt: before.attempts.unwrap_or(0) });
         }
-        out(What::JobClaimed(claim(after)));
+        out(ChangeKind::JobClaimed(claim(after)));
         status = JobStatus::Claimed;
     }
     if status == after.status {
         if before.stopped_at.is_none() && after.stopped_at.is_some() {
-            out(What::JobStopped { server: after.assigned_to.clone(), token: after.token });
+            out(ChangeKind::JobStopped { server: after.assigned_to.clone(), token: after.token });
         }
         return;
     }
     match &after.status {
-        JobStatus::Queued => out(What::JobRequeued {
+        JobStatus::Queued => out(ChangeKind::JobRequeued {
             cause: cause(&status, after),
             not_before: after.not_before,
             attempt: after.attempts.unwrap_or(0),
         }),
-        JobStatus::Running => out(What::JobStarted(claim(after))),
-        JobStatus::Completed => out(What::JobCompleted(end(after))),
-        JobStatus::Failed => out(What::JobFailed(end(after))),
-        JobStatus::Dead => out(What::JobDead(end(after))),
+        JobStatus::Running => out(ChangeKind::JobStarted(claim(after))),
+        JobStatus::Completed => out(ChangeKind::JobCompleted(end(after))),
+        JobStatus::Failed => out(ChangeKind::JobFailed(end(after))),
+        JobStatus::Dead => out(ChangeKind::JobDead(end(after))),
         JobStatus::Cancelled => {
-            out(What::JobCancelled { may_still_run_on: after.may_still_run_on().map(str::to_owned) });
+            out(ChangeKind::JobCancelled { may_still_run_on: after.may_still_run_on().map(str::to_owned) });
             if before.stopped_at.is_none() && after.stopped_at.is_some() {
-                out(What::JobStopped { server: after.assigned_to.clone(), token: after.token });
+                out(ChangeKind::JobStopped { server: after.assigned_to.clone(), token: after.token });
             }
         }
         // One that runs is claimed, and a word of another writer is told as it is.
@@ -144,24 +144,24 @@ fn live(before: &Job, after: &Job, out: &mut dyn FnMut(What)) {
 }
 
 /// Why a job that was in another state is queued.
-fn cause(before: &JobStatus, after: &Job) -> Option<Cause> {
+fn cause(before: &JobStatus, after: &Job) -> Option<EndCause> {
     if before.is_final() {
-        return Some(Cause::Retry);
+        return Some(EndCause::Retry);
     }
     match after.reason.as_deref()? {
-        reason if reason == FailReason::Interrupted.as_str() => Some(Cause::Released),
-        reason if reason == FailReason::Lost.as_str() => Some(Cause::Lost),
-        reason if reason == FailReason::Timeout.as_str() => Some(Cause::Timeout),
-        _ => Some(Cause::Failed),
+        reason if reason == FailReason::Interrupted.as_str() => Some(EndCause::Released),
+        reason if reason == FailReason::Lost.as_str() => Some(EndCause::Lost),
+        reason if reason == FailReason::Timeout.as_str() => Some(EndCause::Timeout),
+        _ => Some(EndCause::Failed),
     }
 }
 
-fn claim(job: &Job) -> Claim {
-    Claim { server: job.assigned_to.clone(), token: job.token, attempt: job.attempts.unwrap_or(0) }
+fn claim(job: &Job) -> ClaimFacts {
+    ClaimFacts { server: job.assigned_to.clone(), token: job.token, attempt: job.attempts.unwrap_or(0) }
 }
 
-fn end(job: &Job) -> End {
-    End {
+fn end(job: &Job) -> AttemptEnd {
+    AttemptEnd {
         claim: claim(job),
         reason: job.reason.clone(),
         exit_code: job.exit_code,

@@ -3,17 +3,17 @@
 //! A record that left the live table may be in an archive, and one that is new there may have come back from
 //! one. One that cannot be read on one side is no record that is gone or new.
 
-use super::{Changes, Unknown};
+use super::{Changes, UnreadableChange};
 use crate::app::archived::paths;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop};
+use crate::ledger::{Abort, Documents, LedgerError};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// What became of a record.
-pub(super) enum Change<'a, T> {
+pub(super) enum RecordChange<'a, T> {
     /// It is new.
     Added(&'a Record<T>),
     /// It is another than before.
@@ -26,7 +26,7 @@ pub(super) enum Change<'a, T> {
     Removed(&'a Record<T>),
 }
 
-impl<T> Change<'_, T> {
+impl<T> RecordChange<'_, T> {
     /// The record, as it is or was.
     pub(super) fn row(&self) -> &T {
         match self {
@@ -45,8 +45,8 @@ pub(super) fn each<T: Row>(
     after: &impl Documents,
     began: Option<Began<T>>,
     changes: &mut Changes,
-    mut tell: impl FnMut(Change<'_, T>, &mut Changes),
-) -> Result<(), Stop> {
+    mut tell: impl FnMut(RecordChange<'_, T>, &mut Changes),
+) -> Result<(), Abort> {
     if is_same(before, after, T::PATH)? {
         return Ok(());
     }
@@ -55,7 +55,11 @@ pub(super) fn each<T: Row>(
     };
     let unknown = unreadable(&old, &new);
     for (id, why) in &unknown {
-        changes.unknown.push(Unknown { path: T::PATH.to_owned(), id: Some(id.clone()), why: why.clone() });
+        changes.unknown.push(UnreadableChange {
+            path: T::PATH.to_owned(),
+            id: Some(id.clone()),
+            why: why.clone(),
+        });
     }
     // One without an id may be any.
     let is_unknown = |id: &str| unknown.contains_key(id) || unknown.contains_key("");
@@ -72,16 +76,16 @@ pub(super) fn each<T: Row>(
     let archived = found_in_archives(after, &of_side(|(_, is)| is.is_none()), None, changes)?;
     for (was, is) in pairs {
         match (was, is) {
-            (Some(was), Some(is)) => tell(Change::Changed(was, is), changes),
+            (Some(was), Some(is)) => tell(RecordChange::Changed(was, is), changes),
             (None, Some(is)) if !is_unknown(is.id()) => match back.of(is) {
-                Found::Here(_, archived) => tell(Change::Back(archived, is), changes),
-                Found::Nowhere => tell(Change::Added(is), changes),
-                Found::Unknown => {}
+                RecordPair::Here(_, archived) => tell(RecordChange::Back(archived, is), changes),
+                RecordPair::Nowhere => tell(RecordChange::Added(is), changes),
+                RecordPair::Unknown => {}
             },
             (Some(was), None) if !is_unknown(was.id()) => match archived.of(was) {
-                Found::Here(month, _) => tell(Change::Archived(was, month.to_owned()), changes),
-                Found::Nowhere => tell(Change::Removed(was), changes),
-                Found::Unknown => {}
+                RecordPair::Here(month, _) => tell(RecordChange::Archived(was, month.to_owned()), changes),
+                RecordPair::Nowhere => tell(RecordChange::Removed(was), changes),
+                RecordPair::Unknown => {}
             },
             _ => {}
         }
@@ -109,10 +113,10 @@ pub(super) fn is_same(
     })
 }
 
-fn read<T: Row>(documents: &impl Documents, changes: &mut Changes) -> Result<Option<Table<T>>, Stop> {
+fn read<T: Row>(documents: &impl Documents, changes: &mut Changes) -> Result<Option<Table<T>>, Abort> {
     match documents.table::<T>() {
-        Err(Stop::Fault(LedgerError::Document(error))) => {
-            changes.unknown.push(Unknown { path: error.path, id: None, why: error.problem });
+        Err(Abort::Fault(LedgerError::Document(error))) => {
+            changes.unknown.push(UnreadableChange { path: error.path, id: None, why: error.problem });
             Ok(None)
         }
         read => read.map(Some),
@@ -174,18 +178,18 @@ struct Archived<T> {
     is_cut: bool,
 }
 
-enum Found<'a, T> {
+enum RecordPair<'a, T> {
     Here(&'a str, &'a Record<T>),
     Nowhere,
     Unknown,
 }
 
 impl<T: Row> Archived<T> {
-    fn of(&self, row: &T) -> Found<'_, T> {
+    fn of(&self, row: &T) -> RecordPair<'_, T> {
         match self.found.get(&key(row)) {
-            Some((month, record)) => Found::Here(month, record),
-            None if self.is_cut => Found::Unknown,
-            None => Found::Nowhere,
+            Some((month, record)) => RecordPair::Here(month, record),
+            None if self.is_cut => RecordPair::Unknown,
+            None => RecordPair::Nowhere,
         }
     }
 }
@@ -196,7 +200,7 @@ fn found_in_archives<T: Row>(
     rows: &[&Record<T>],
     oldest: Option<Timestamp>,
     changes: &mut Changes,
-) -> Result<Archived<T>, Stop> {
+) -> Result<Archived<T>, Abort> {
     let mut archived = Archived { found: HashMap::new(), is_cut: false };
     let mut wanted: HashSet<Key> = rows.iter().map(|row| key(&***row)).collect();
     let oldest = oldest.map(|at| format!("{ARCHIVE}/{}-{}.json", T::FIELD, at.month()));
@@ -205,9 +209,9 @@ fn found_in_archives<T: Row>(
             break;
         }
         let table = match documents.table_at::<T>(&path) {
-            Err(Stop::Fault(LedgerError::Document(error))) => {
+            Err(Abort::Fault(LedgerError::Document(error))) => {
                 archived.is_cut = true;
-                changes.unknown.push(Unknown { path: error.path, id: None, why: error.problem });
+                changes.unknown.push(UnreadableChange { path: error.path, id: None, why: error.problem });
                 continue;
             }
             table => table?,

@@ -1,7 +1,7 @@
 //! What happened to locks, messages, servers and pauses, from two versions of their records.
 
-use super::pairs::{Change, is_same};
-use super::{What, edited};
+use super::pairs::{RecordChange, is_same};
+use super::{ChangeKind, edited};
 use crate::domain::id::ServerName;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::message::{AckStatus, Mark, Message};
@@ -10,7 +10,7 @@ use crate::domain::record::Record;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::Serialize;
 use serde_json::json;
 
@@ -42,33 +42,33 @@ const OF_LEASE: &[&str] = &[
 ];
 
 /// Tells what happened to a lock.
-pub(super) fn of_lock(change: &Change<'_, Lock>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_lock(change: &RecordChange<'_, Lock>, out: &mut dyn FnMut(ChangeKind)) {
     match change {
         // Whoever claims takes it by the way and leaves it at once: that is told by the claim.
-        Change::Added(lock) if lock.name == JOB_ASSIGNMENT && !lock.is_held() => {}
-        Change::Changed(before, after)
+        RecordChange::Added(lock) if lock.name == JOB_ASSIGNMENT && !lock.is_held() => {}
+        RecordChange::Changed(before, after)
             if after.name == JOB_ASSIGNMENT && !before.is_held() && !after.is_held() => {}
-        Change::Added(lock) => {
+        RecordChange::Added(lock) => {
             let told = step(&Lock::free(&lock.name), lock, out);
             if !told {
                 // It is there, and nobody holds it.
                 let fields = edited(&json!({}), &lock.raw(), &[]);
-                out(What::LockEdited { fields });
+                out(ChangeKind::LockEdited { fields });
             }
         }
-        Change::Changed(before, after) | Change::Back(before, after) => {
+        RecordChange::Changed(before, after) | RecordChange::Back(before, after) => {
             let but = if step(before, after, out) { OF_LEASE } else { &[] };
             let fields = edited(&before.raw(), &after.raw(), but);
             if !fields.is_empty() {
-                out(What::LockEdited { fields });
+                out(ChangeKind::LockEdited { fields });
             }
         }
-        Change::Archived(..) | Change::Removed(_) => out(What::LockRemoved {}),
+        RecordChange::Archived(..) | RecordChange::Removed(_) => out(ChangeKind::LockRemoved {}),
     }
 }
 
 /// Tells the step from one holder to the next; `true` if there is one.
-fn step(before: &Lock, after: &Lock, out: &mut dyn FnMut(What)) -> bool {
+fn step(before: &Lock, after: &Lock, out: &mut dyn FnMut(ChangeKind)) -> bool {
     let (was, is) = (holder(before), holder(after));
     let lease = Lease {
         holder: is.clone().or_else(|| after.released_by.clone()).or_else(|| was.clone()),
@@ -78,13 +78,13 @@ fn step(before: &Lock, after: &Lock, out: &mut dyn FnMut(What)) -> bool {
     };
     let is_new = before.token != after.token || was != is;
     if before.done_at.is_none() && after.done_at.is_some() {
-        out(What::LockDone(lease));
+        out(ChangeKind::LockDone(lease));
     } else if is.is_some() && is_new {
-        out(if was.is_some() { What::LockTakenOver(lease) } else { What::LockAcquired(lease) });
+        out(if was.is_some() { ChangeKind::LockTakenOver(lease) } else { ChangeKind::LockAcquired(lease) });
     } else if is.is_none() && is_new && (was.is_some() || after.token > before.token) {
-        out(What::LockReleased(lease));
+        out(ChangeKind::LockReleased(lease));
     } else if is.is_some() && before.version() != after.version() {
-        out(What::LockRenewed(lease));
+        out(ChangeKind::LockRenewed(lease));
     } else {
         return false;
     }
@@ -97,7 +97,7 @@ fn holder(lock: &Lock) -> Option<String> {
 
 /// Whose a message is and what it is about, but not what it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Envelope {
+pub struct MessageHeader {
     /// The sender.
     pub from: String,
     /// The recipient.
@@ -109,7 +109,7 @@ pub struct Envelope {
     pub subject: String,
 }
 
-impl Envelope {
+impl MessageHeader {
     fn of(message: &Message) -> Self {
         Self {
             from: message.from.clone(),
@@ -124,38 +124,38 @@ impl Envelope {
 const OF_MARKS: &[&str] = &["read", "read_by", "ack_status", "acknowledged_by"];
 
 /// Tells what happened to a message.
-pub(super) fn of_message(change: &Change<'_, Message>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_message(change: &RecordChange<'_, Message>, out: &mut dyn FnMut(ChangeKind)) {
     match change {
-        Change::Added(message) => out(What::MessageSent(Envelope::of(message))),
-        Change::Changed(before, after) => marked(before, after, out),
-        Change::Back(before, after) => {
+        RecordChange::Added(message) => out(ChangeKind::MessageSent(MessageHeader::of(message))),
+        RecordChange::Changed(before, after) => marked(before, after, out),
+        RecordChange::Back(before, after) => {
             let fields = [("archived".to_owned(), json!({"before": true, "after": false}))];
-            out(What::MessageEdited { fields: fields.into_iter().collect() });
+            out(ChangeKind::MessageEdited { fields: fields.into_iter().collect() });
             marked(before, after, out);
         }
-        Change::Archived(_, month) => out(What::MessageArchived { month: month.clone() }),
-        Change::Removed(_) => out(What::MessageRemoved {}),
+        RecordChange::Archived(_, month) => out(ChangeKind::MessageArchived { month: month.clone() }),
+        RecordChange::Removed(_) => out(ChangeKind::MessageRemoved {}),
     }
 }
 
-fn marked(before: &Record<Message>, after: &Record<Message>, out: &mut dyn FnMut(What)) {
-    let message = || Envelope::of(after);
+fn marked(before: &Record<Message>, after: &Record<Message>, out: &mut dyn FnMut(ChangeKind)) {
+    let message = || MessageHeader::of(after);
     let mut is_told = false;
     let by_flag = before.read != Some(true) && after.read == Some(true);
     for by in fresh(&before.read_by, &after.read_by, by_flag) {
         is_told = true;
-        out(What::MessageRead { by, message: message() });
+        out(ChangeKind::MessageRead { by, message: message() });
     }
     let is_done = |message: &Message| message.ack_status.as_deref() == Some(AckStatus::Completed.as_str());
     let by_flag = !is_done(before) && is_done(after);
     for by in fresh(&before.acknowledged_by, &after.acknowledged_by, by_flag) {
         is_told = true;
-        out(What::MessageAcknowledged { by, message: message() });
+        out(ChangeKind::MessageAcknowledged { by, message: message() });
     }
     let but = if is_told { OF_MARKS } else { &[] };
     let fields = edited(&before.raw(), &after.raw(), but);
     if !fields.is_empty() {
-        out(What::MessageEdited { fields });
+        out(ChangeKind::MessageEdited { fields });
     }
 }
 
@@ -167,16 +167,16 @@ fn fresh(before: &[Mark], after: &[Mark], by_flag: bool) -> Vec<Option<String>> 
 }
 
 /// Tells what happened to the registration of a server.
-pub(super) fn of_server(change: &Change<'_, Server>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_server(change: &RecordChange<'_, Server>, out: &mut dyn FnMut(ChangeKind)) {
     match change {
-        Change::Added(server) => out(What::ServerJoined { server: server.raw() }),
-        Change::Changed(before, after) | Change::Back(before, after) => {
+        RecordChange::Added(server) => out(ChangeKind::ServerJoined { server: server.raw() }),
+        RecordChange::Changed(before, after) | RecordChange::Back(before, after) => {
             let fields = edited(&before.raw(), &after.raw(), &[]);
             if !fields.is_empty() {
-                out(What::ServerChanged { fields });
+                out(ChangeKind::ServerChanged { fields });
             }
         }
-        Change::Archived(..) | Change::Removed(_) => out(What::ServerRemoved {}),
+        RecordChange::Archived(..) | RecordChange::Removed(_) => out(ChangeKind::ServerRemoved {}),
     }
 }
 
@@ -185,7 +185,7 @@ pub(super) fn status_of(
     server: &ServerName,
     before: &impl Documents,
     after: &impl Documents,
-) -> Result<Option<What>, Stop> {
+) -> Result<Option<ChangeKind>, Abort> {
     let path = Status::path(server);
     if is_same(before, after, &path)? {
         return Ok(None);
@@ -194,7 +194,9 @@ pub(super) fn status_of(
         |status: &Status| (status.status.clone(), status.current_job.as_ref().and_then(|job| job.id.clone()));
     let old = before.record::<Status>(&path)?.map(|status| told(&status));
     let new = after.record::<Status>(&path)?.map(|status| told(&status));
-    Ok(new.filter(|new| old.as_ref() != Some(new)).map(|(status, job)| What::ServerStatus { status, job }))
+    Ok(new
+        .filter(|new| old.as_ref() != Some(new))
+        .map(|(status, job)| ChangeKind::ServerStatus { status, job }))
 }
 
 /// A pause.
@@ -210,7 +212,7 @@ pub struct Paused {
 }
 
 /// Tells what happened to a pause.
-pub(super) fn of_pause(change: &Change<'_, Pause>, out: &mut dyn FnMut(What)) {
+pub(super) fn of_pause(change: &RecordChange<'_, Pause>, out: &mut dyn FnMut(ChangeKind)) {
     let paused = |pause: &Pause| Paused {
         what: pause.id.clone(),
         by: pause.by.clone(),
@@ -218,12 +220,14 @@ pub(super) fn of_pause(change: &Change<'_, Pause>, out: &mut dyn FnMut(What)) {
         drain: pause.drain == Some(true),
     };
     match change {
-        Change::Added(pause) => out(What::PauseSet(paused(pause))),
-        Change::Changed(before, after) | Change::Back(before, after) => {
+        RecordChange::Added(pause) => out(ChangeKind::PauseSet(paused(pause))),
+        RecordChange::Changed(before, after) | RecordChange::Back(before, after) => {
             if before.raw() != after.raw() {
-                out(What::PauseSet(paused(after)));
+                out(ChangeKind::PauseSet(paused(after)));
             }
         }
-        Change::Archived(pause, _) | Change::Removed(pause) => out(What::PauseEnded(paused(pause))),
+        RecordChange::Archived(pause, _) | RecordChange::Removed(pause) => {
+            out(ChangeKind::PauseEnded(paused(pause)))
+        }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::app::commands::Operation;
-use crate::app::held::{Held, Hub};
+use crate::app::held::{Hub, MemoryDocuments};
 use crate::domain::table::Row as _;
 
 fn now() -> Timestamp {
     Timestamp::parse("2025-11-10T12:00:00Z").expect("a time")
 }
 
-fn told(before: &Held, after: &Held) -> Changes {
+fn told(before: &MemoryDocuments, after: &MemoryDocuments) -> Changes {
     events(before, after).expect("the store is sound")
 }
 
@@ -38,7 +38,7 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let held = Held::of(&[
+        let held = MemoryDocuments::of(&[
             (Server::PATH, r#"{"servers": [{"id": "b1", "machine": "m1"}, {"id": "b2", "machine": "m2"}]}"#),
             (Job::PATH, r#"{"jobs": []}"#),
         ]);
@@ -241,8 +241,8 @@ fn what_a_job_says_of_itself_goes_with_what_happened() {
 }
 
 /// A hub with these jobs.
-fn with_jobs(rows: &[&str]) -> Held {
-    Held::default().rows(Job::PATH, "jobs", rows)
+fn with_jobs(rows: &[&str]) -> MemoryDocuments {
+    MemoryDocuments::default().rows(Job::PATH, "jobs", rows)
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn of_records_that_changed_by_hand_what_they_still_show_is_told() {
 
 #[test]
 fn what_cannot_be_read_is_told_as_unknown_and_nothing_as_gone() {
-    let broken = |text: &str| Held::of(&[(Job::PATH, text)]);
+    let broken = |text: &str| MemoryDocuments::of(&[(Job::PATH, text)]);
     let ab = with_jobs(&[r#"{"id":"a"}"#, r#"{"id":"b"}"#]);
     for (after, events, unknown) in [
         // The document.
@@ -310,7 +310,7 @@ fn what_cannot_be_read_is_told_as_unknown_and_nothing_as_gone() {
     let same = with_jobs(&["null", r#"{"id":"a"}"#]);
     let changes = told(&same, &with_jobs(&["null", r#"{"id":"a","x":1}"#]));
     assert_eq!((lines(&changes).join(", ").as_str(), changes.unknown.len()), ("job.edited a", 0));
-    let status = |text: &str| Held::of(&[("b1/status.json", text)]);
+    let status = |text: &str| MemoryDocuments::of(&[("b1/status.json", text)]);
     let changes = told(&status(r#"{"status":"idle"}"#), &status("["));
     assert_eq!((changes.events.len(), changes.unknown.len()), (0, 1));
 }

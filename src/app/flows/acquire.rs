@@ -1,6 +1,6 @@
 //! Getting a lock: ask, watch its holder, take over what nobody renews, ask again.
 
-use super::{Failure, Patience, Pause};
+use super::{Failure, PollPause, WaitLimit};
 use crate::app::commands::lock::AcquireLock;
 use crate::app::watch::{Watch, WatchedLock};
 use crate::domain::code::Class;
@@ -9,7 +9,7 @@ use crate::domain::lease::trust;
 use crate::domain::lock::Lock;
 use crate::domain::planted::planted;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::time::Duration;
 
 /// What happened.
@@ -37,7 +37,7 @@ pub enum Step {
     /// Read the lock.
     Look,
     /// Wait before it is asked again.
-    Wait(Pause),
+    Wait(PollPause),
     /// It is ours, and nobody else can have it before this time since boot.
     Done(Duration),
     /// The last failure stands.
@@ -50,7 +50,7 @@ pub enum Step {
 ///
 /// # Errors
 /// When the locks cannot be read.
-pub fn look(documents: &impl Documents, name: &LockName) -> Result<Option<Box<Lock>>, Stop> {
+pub fn look(documents: &impl Documents, name: &LockName) -> Result<Option<Box<Lock>>, Abort> {
     let locks: Table<Lock> = documents.table()?;
     Ok(locks.get(name.as_str()).map(|lock| Box::new((**lock).clone())))
 }
@@ -59,7 +59,7 @@ pub fn look(documents: &impl Documents, name: &LockName) -> Result<Option<Box<Lo
 #[derive(Debug)]
 pub struct AcquireFlow {
     acquire: AcquireLock,
-    patience: Patience,
+    patience: WaitLimit,
     /// When it was asked for last: trust begins with the attempt, not with its acknowledgement.
     asked: Duration,
     watched: Option<WatchedLock>,
@@ -68,7 +68,7 @@ pub struct AcquireFlow {
 impl AcquireFlow {
     /// For who waits as long as `patience` says.
     #[must_use]
-    pub fn new(acquire: AcquireLock, patience: Patience) -> Self {
+    pub fn new(acquire: AcquireLock, patience: WaitLimit) -> Self {
         Self { acquire, patience, asked: Duration::ZERO, watched: None }
     }
 
@@ -128,15 +128,15 @@ mod tests {
     use super::*;
     use crate::app::observations::Observations;
     use crate::domain::id::ServerName;
-    use crate::domain::lock::Taker;
+    use crate::domain::lock::LockRequest;
     use crate::machine::Machine;
     use Failure::{Away, Contended, Fault, No, Unknown};
 
     const SECOND: Duration = Duration::from_secs(1);
-    const PATIENCE: Patience = Patience { until: Duration::from_secs(300), pause: Duration::from_secs(5) };
+    const PATIENCE: WaitLimit = WaitLimit { until: Duration::from_secs(300), pause: Duration::from_secs(5) };
 
-    fn taker(server: &str) -> Taker {
-        Taker {
+    fn taker(server: &str) -> LockRequest {
+        LockRequest {
             server: ServerName::new(server).expect("a name"),
             holder: String::new(),
             lease_seconds: 60,

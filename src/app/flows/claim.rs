@@ -7,9 +7,9 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Failure, Patience, Pause};
+use super::{Failure, PollPause, WaitLimit};
 use crate::app::commands::job_claim::{ClaimJobs, is_over};
-use crate::app::commands::rescue::{RescueJobs, Watched, watched_claims};
+use crate::app::commands::rescue::{ReclaimJobs, WatchedClaim, watched_claims};
 use crate::app::watch::{Watch, WatchedLock, held_assignment};
 use crate::domain::code::Class;
 use crate::domain::id::{JobId, ServerName};
@@ -18,7 +18,7 @@ use crate::domain::lock::Lock;
 use crate::domain::queue::{Delayed, Queue};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::time::Duration;
 
 /// How many claims in a row may come to nothing because others are faster, each after seconds of trying,
@@ -27,7 +27,7 @@ const PUT_OFF_MAX: u32 = 3;
 
 /// What the documents tell that the last write found, without another look at the hub.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct LocalView {
     /// Whether another server ended the session that claims.
     pub is_over: bool,
     /// Jobs whose delays have to be counted here.
@@ -36,12 +36,12 @@ pub struct Known {
     pub is_held: bool,
 }
 
-impl Known {
+impl LocalView {
     /// What `documents` tell `claimant`, at `now` on the wall.
     ///
     /// # Errors
     /// When one cannot be read.
-    pub fn of(documents: &impl Documents, claimant: &Claimant, now: Timestamp) -> Result<Self, Stop> {
+    pub fn of(documents: &impl Documents, claimant: &Claimant, now: Timestamp) -> Result<Self, Abort> {
         let jobs: Table<Job> = documents.table()?;
         let is_held = jobs.rows().any(|job| job.status.is_held()) || held_assignment(documents)?.is_some();
         Ok(Self {
@@ -54,19 +54,19 @@ impl Known {
 
 /// What the hub shows of who holds what.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct HubView {
     /// The lock under which nobody claims, while somebody holds it.
     pub assignment: Option<Lock>,
     /// The claims that may be lost.
-    pub claims: Vec<Watched>,
+    pub claims: Vec<WatchedClaim>,
 }
 
-impl Seen {
+impl HubView {
     /// What `me` has to watch. With all heartbeats.
     ///
     /// # Errors
     /// When a document cannot be read.
-    pub fn of(documents: &impl Documents, me: &ServerName) -> Result<Self, Stop> {
+    pub fn of(documents: &impl Documents, me: &ServerName) -> Result<Self, Abort> {
         Ok(Self { assignment: held_assignment(documents)?, claims: watched_claims(documents, me)? })
     }
 }
@@ -75,7 +75,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub struct Poll {
     /// Who holds what.
-    pub seen: Seen,
+    pub seen: HubView,
     /// Jobs whose delays have to be counted here.
     pub delayed: Vec<Delayed>,
     /// How many jobs it would take.
@@ -96,9 +96,9 @@ pub enum Event {
     /// The write came to nothing.
     Failed(Failure),
     /// What the last write found.
-    Known(Known),
+    Known(LocalView),
     /// What the hub shows.
-    Seen(Seen),
+    Seen(HubView),
     /// It could not be seen.
     Unseen(Failure),
     /// A worker looked, at its own time.
@@ -113,7 +113,7 @@ pub enum Step {
     /// Write this claim.
     Claim(ClaimJobs),
     /// Write this: a worker takes back what is lost.
-    Reclaim(RescueJobs),
+    Reclaim(ReclaimJobs),
     /// Read the documents as the last write found them.
     Recall,
     /// Read the hub, with all heartbeats.
@@ -121,7 +121,7 @@ pub enum Step {
     /// The session was ended: begin another.
     BeginAnew,
     /// Wait before the next claim. A worker waits until its next look.
-    Wait(Option<Pause>, Why),
+    Wait(Option<PollPause>, WaitReason),
     /// It has what it claimed.
     Done,
     /// The last failure stands.
@@ -132,7 +132,7 @@ pub enum Step {
 
 /// Why it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum WaitReason {
     /// There is nothing to claim, or no room for it.
     Nothing,
     /// Somebody holds what it needs.
@@ -145,8 +145,8 @@ pub enum Why {
 
 /// Who claims, and how.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
-    Command(Patience),
+enum Caller {
+    Command(WaitLimit),
     /// Whether it claims once, and whether it ends when what it is to do cannot be done.
     Worker {
         once: bool,
@@ -169,7 +169,7 @@ enum State {
 #[derive(Debug)]
 pub struct ClaimFlow {
     claim: ClaimJobs,
-    manner: Manner,
+    manner: Caller,
     state: State,
     assignment: Option<WatchedLock>,
     put_off: u32,
@@ -178,18 +178,18 @@ pub struct ClaimFlow {
 impl ClaimFlow {
     /// A command that waits as long as `patience` says.
     #[must_use]
-    pub fn of_command(claim: ClaimJobs, patience: Patience) -> Self {
-        Self::new(claim, Manner::Command(patience))
+    pub fn of_command(claim: ClaimJobs, patience: WaitLimit) -> Self {
+        Self::new(claim, Caller::Command(patience))
     }
 
     /// A worker, which says what it saw whenever it looked; one that claims `once` ends with its first
     /// answer.
     #[must_use]
     pub fn of_worker(claim: ClaimJobs, once: bool) -> Self {
-        Self::new(claim, Manner::Worker { once })
+        Self::new(claim, Caller::Worker { once })
     }
 
-    fn new(claim: ClaimJobs, manner: Manner) -> Self {
+    fn new(claim: ClaimJobs, manner: Caller) -> Self {
         Self { claim, manner, state: State::Beginning, assignment: None, put_off: 0 }
     }
 
@@ -227,8 +227,8 @@ impl ClaimFlow {
             Event::Reclaimed => self.claim_or_wait(),
             Event::Failed(_) if self.state == State::Reclaiming => self.claim_or_wait(),
             Event::Failed(failure) => match self.manner {
-                Manner::Command(patience) => self.failed(failure, patience.is_over(watch.now)),
-                Manner::Worker { once } => self.failed_in_worker(failure, once),
+                Caller::Command(patience) => self.failed(failure, patience.is_over(watch.now)),
+                Caller::Worker { once } => self.failed_in_worker(failure, once),
             },
             Event::Known(known) => self.known(&known, watch),
             Event::Seen(seen) => self.seen(&seen, watch),
@@ -241,8 +241,8 @@ impl ClaimFlow {
             Event::Session(session) => {
                 self.claim.claimant.incarnation = session;
                 match self.manner {
-                    Manner::Command(_) => self.claim(),
-                    Manner::Worker { once } => self.put_off(once),
+                    Caller::Command(_) => self.claim(),
+                    Caller::Worker { once } => self.put_off(once),
                 }
             }
         }
@@ -266,7 +266,7 @@ impl ClaimFlow {
         Step::Recall
     }
 
-    fn known(&mut self, known: &Known, watch: &mut Watch<'_>) -> Step {
+    fn known(&mut self, known: &LocalView, watch: &mut Watch<'_>) -> Step {
         if self.state == State::LeaseLost {
             return if known.is_over { Step::BeginAnew } else { Step::Refused };
         }
@@ -287,7 +287,7 @@ impl ClaimFlow {
         if self.state == State::Beginning { self.claim() } else { self.wait(watch.now) }
     }
 
-    fn seen(&mut self, seen: &Seen, watch: &mut Watch<'_>) -> Step {
+    fn seen(&mut self, seen: &HubView, watch: &mut Watch<'_>) -> Step {
         self.assignment = watch.assignment(seen.assignment.as_ref());
         let expired = self.assignment.as_ref().and_then(|seen| seen.expired.clone());
         let lost = watch.lost(&seen.claims);
@@ -302,11 +302,11 @@ impl ClaimFlow {
 
     fn wait(&self, now: Duration) -> Step {
         match self.manner {
-            Manner::Command(patience) => match patience.next(now) {
-                Some(pause) => Step::Wait(Some(pause), Why::HeldUp),
+            Caller::Command(patience) => match patience.next(now) {
+                Some(pause) => Step::Wait(Some(pause), WaitReason::HeldUp),
                 None => Step::TimeUp,
             },
-            Manner::Worker { .. } => Step::Wait(None, Why::HeldUp),
+            Caller::Worker { .. } => Step::Wait(None, WaitReason::HeldUp),
         }
     }
 
@@ -321,30 +321,30 @@ impl ClaimFlow {
             return self.claim_or_wait();
         }
         self.state = State::Reclaiming;
-        Step::Reclaim(RescueJobs { server: self.claim.claimant.server.clone(), lost })
+        Step::Reclaim(ReclaimJobs { server: self.claim.claimant.server.clone(), lost })
     }
 
     fn claim_or_wait(&mut self) -> Step {
-        if self.claim.count == 0 { Step::Wait(None, Why::Nothing) } else { self.claim() }
+        if self.claim.count == 0 { Step::Wait(None, WaitReason::Nothing) } else { self.claim() }
     }
 
     fn failed_in_worker(&mut self, failure: Failure, once: bool) -> Step {
         // Nothing else is waited for.
         let ends = once || self.claim.job.is_some();
         match failure {
-            Failure::No(Class::Nothing) if self.claim.job.is_none() => Step::Wait(None, Why::Nothing),
+            Failure::No(Class::Nothing) if self.claim.job.is_none() => Step::Wait(None, WaitReason::Nothing),
             // Its signs of life need not have told it: they may lie on a branch that was removed since.
             Failure::No(Class::LeaseLost) => Step::BeginAnew,
             Failure::Contended | Failure::Unknown => self.put_off(once),
             Failure::No(_) | Failure::Away | Failure::Fault if ends => Step::Refused,
-            Failure::No(_) if self.assignment.is_some() => Step::Wait(None, Why::HeldUp),
-            Failure::No(_) | Failure::Away | Failure::Fault => Step::Wait(None, Why::Failed),
+            Failure::No(_) if self.assignment.is_some() => Step::Wait(None, WaitReason::HeldUp),
+            Failure::No(_) | Failure::Away | Failure::Fault => Step::Wait(None, WaitReason::Failed),
         }
     }
 
     /// Claims later, unless nothing else is waited for and that was so often enough.
     fn put_off(&mut self, once: bool) -> Step {
         self.put_off += 1;
-        if once && self.put_off >= PUT_OFF_MAX { Step::Refused } else { Step::Wait(None, Why::PutOff) }
+        if once && self.put_off >= PUT_OFF_MAX { Step::Refused } else { Step::Wait(None, WaitReason::PutOff) }
     }
 }

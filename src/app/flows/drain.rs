@@ -1,18 +1,18 @@
 //! Pausing the queue or a label, and waiting until nothing that it concerns is at work any more. A failure
 //! ends it, whatever it was: its driver says which.
 
-use super::{Patience, Pause};
+use super::{PollPause, WaitLimit};
 use crate::app::commands::pause::SetPause;
 use crate::domain::job::Job;
 use crate::domain::table::Table;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use std::time::Duration;
 
 /// How many jobs that are at work ask for `label`; without one, how many are at work.
 ///
 /// # Errors
 /// When the queue cannot be read.
-pub fn at_work(documents: &impl Documents, label: Option<&String>) -> Result<usize, Stop> {
+pub fn at_work(documents: &impl Documents, label: Option<&String>) -> Result<usize, Abort> {
     let jobs: Table<Job> = documents.table()?;
     let concerns = |job: &Job| label.is_none_or(|label| job.labels.contains(label));
     Ok(jobs.rows().filter(|job| job.status.is_held() && concerns(job)).count())
@@ -39,7 +39,7 @@ pub enum Step {
     /// Count what is at work ([`at_work`]).
     Look,
     /// Wait before it is counted again.
-    Wait(Pause),
+    Wait(PollPause),
     /// Nothing is.
     Done,
     /// So many still are; the pause holds.
@@ -50,13 +50,13 @@ pub enum Step {
 #[derive(Debug)]
 pub struct DrainFlow {
     pause: SetPause,
-    patience: Patience,
+    patience: WaitLimit,
 }
 
 impl DrainFlow {
     /// Pauses by `pause`, and waits as long as `patience` says.
     #[must_use]
-    pub fn new(pause: SetPause, patience: Patience) -> Self {
+    pub fn new(pause: SetPause, patience: WaitLimit) -> Self {
         Self { pause, patience }
     }
 
@@ -91,7 +91,7 @@ mod tests {
         ] {
             let server = ServerName::new("build1").expect("a name");
             let pause = SetPause { server, what: Paused::Queue, note: None, until: None, drain: false };
-            let patience = Patience { until: Duration::from_secs(60), pause: Duration::from_secs(10) };
+            let patience = WaitLimit { until: Duration::from_secs(60), pause: Duration::from_secs(10) };
             let mut flow = DrainFlow::new(pause, patience);
             let told =
                 events.iter().map(|(second, event)| match flow.next(*event, Duration::from_secs(*second)) {

@@ -40,14 +40,14 @@ pub enum Step {
     /// It is free.
     Done,
     /// It may be another's already: whatever is done under it has to end.
-    Lost(Why),
+    Lost(LossReason),
     /// It could not be released: others get it when its lease is over.
     Kept,
 }
 
 /// Why a lock is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum LossReason {
     /// The hub says so.
     Taken,
     /// It could not be renewed in time; the hub may still have it as ours.
@@ -118,10 +118,10 @@ impl HoldFlow {
                 self.trust(self.asked);
                 self.wait(now)
             }
-            Event::Failed(Failure::No(Class::LeaseLost)) => Step::Lost(Why::Taken),
+            Event::Failed(Failure::No(Class::LeaseLost)) => Step::Lost(LossReason::Taken),
             Event::Failed(_) if self.is_over => Step::Kept,
             // Another has it, or nobody knows of it any more.
-            Event::Failed(Failure::No(kind)) if kind != Class::Invalid => Step::Lost(Why::Taken),
+            Event::Failed(Failure::No(kind)) if kind != Class::Invalid => Step::Lost(LossReason::Taken),
             Event::Failed(_) => {
                 // It extends nothing: the lease runs on to its end.
                 self.renewal = now.saturating_add(self.lease / RENEWALS_PER_LEASE / RETRIES_PER_RENEWAL);
@@ -136,7 +136,7 @@ impl HoldFlow {
 
     fn wait(&self, now: Duration) -> Step {
         match self.trusted.min(self.renewal).saturating_sub(now) {
-            _ if now >= self.trusted => Step::Lost(Why::Late),
+            _ if now >= self.trusted => Step::Lost(LossReason::Late),
             span => Step::Wait(span),
         }
     }

@@ -76,33 +76,33 @@ impl Failure {
 
 /// For how long somebody waits, and how often he looks meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct WaitLimit {
     /// Until when, since boot.
     pub until: Duration,
     /// The longest pause between two looks.
     pub pause: Duration,
 }
 
-impl Patience {
+impl WaitLimit {
     fn is_over(self, now: Duration) -> bool {
         now >= self.until
     }
 
     /// What to wait next, unless the time is over.
     #[must_use]
-    pub fn next(self, now: Duration) -> Option<Pause> {
-        (!self.is_over(now)).then(|| Pause { usual: self.pause, at_most: self.until.saturating_sub(now) })
+    pub fn next(self, now: Duration) -> Option<PollPause> {
+        (!self.is_over(now)).then(|| PollPause { usual: self.pause, at_most: self.until.saturating_sub(now) })
     }
 }
 
 /// A pause between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause {
+pub struct PollPause {
     usual: Duration,
     at_most: Duration,
 }
 
-impl Pause {
+impl PollPause {
     /// How long it is: half of it fixed, half what `draw` draws from up to as much, so that waiters do not go
     /// in step.
     #[must_use]
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_pause_is_at_least_half_and_never_longer_than_there_is_time() {
         let (long, second) = (Duration::from_secs(10), Duration::from_secs(1));
-        let patience = Patience { until: 2 * long, pause: long };
+        let patience = WaitLimit { until: 2 * long, pause: long };
         let drawn = |now, part: u32| patience.next(now).map(|pause| pause.drawn(|half| half / 4 * part));
         assert_eq!(drawn(Duration::ZERO, 0), Some(5 * second));
         assert_eq!(drawn(Duration::ZERO, 4), Some(long));

@@ -15,7 +15,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Who gives signs of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Sender {
     /// A command, which sends each so-manieth only.
     Once(u64),
     /// A command that goes on, so often.
@@ -88,7 +88,7 @@ pub fn is_faster(failure: Failure) -> bool {
 /// See the module.
 #[derive(Debug)]
 pub struct SessionFlow {
-    manner: Manner,
+    manner: Sender,
     state: State,
     left: VecDeque<StepJob>,
     has_beaten: bool,
@@ -103,7 +103,7 @@ pub struct SessionFlow {
 impl SessionFlow {
     /// A session that counts for `lease` without a sign of life.
     #[must_use]
-    pub fn new(manner: Manner, lease: Duration) -> Self {
+    pub fn new(manner: Sender, lease: Duration) -> Self {
         Self {
             manner,
             state: State::Beating,
@@ -131,14 +131,14 @@ impl SessionFlow {
     pub fn next(&mut self, event: Event, now: Duration) -> Step {
         match event {
             Event::Tick { beside_worker: true, .. } => Step::Beside(match self.manner {
-                Manner::Once(_) => None,
-                Manner::GoesOn(interval) | Manner::Worker(interval) => Some(interval),
+                Sender::Once(_) => None,
+                Sender::GoesOn(interval) | Sender::Worker(interval) => Some(interval),
             }),
             Event::Tick { kept, .. } => match self.manner {
-                Manner::Once(every) if kept + 1 < every => Step::Keep(kept + 1),
+                Sender::Once(every) if kept + 1 < every => Step::Keep(kept + 1),
                 // As long as its server beats, nobody takes what a worker left for lost.
-                Manner::Once(_) | Manner::GoesOn(_) => Step::Find,
-                Manner::Worker(_) => self.beat(now),
+                Sender::Once(_) | Sender::GoesOn(_) => Step::Find,
+                Sender::Worker(_) => self.beat(now),
             },
             Event::Left(left) => {
                 (self.state, self.left) = (State::Reporting, left.into());
@@ -159,7 +159,7 @@ impl SessionFlow {
             Event::Begun => {
                 // Nobody trusts it before its first sign of life.
                 self.trusted = Duration::ZERO;
-                if let Manner::Worker(_) = self.manner { Step::Wait(Duration::ZERO) } else { self.rest() }
+                if let Sender::Worker(_) = self.manner { Step::Wait(Duration::ZERO) } else { self.rest() }
             }
             Event::Failed(failure) => self.failed(failure),
         }
@@ -178,8 +178,8 @@ impl SessionFlow {
 
     fn rest(&self) -> Step {
         match self.manner {
-            Manner::Once(_) => Step::Done,
-            Manner::GoesOn(interval) | Manner::Worker(interval) => Step::Wait(interval),
+            Sender::Once(_) => Step::Done,
+            Sender::GoesOn(interval) | Sender::Worker(interval) => Step::Wait(interval),
         }
     }
 
@@ -188,10 +188,10 @@ impl SessionFlow {
     fn failed(&self, failure: Failure) -> Step {
         let may_pass = matches!(failure, Failure::Away | Failure::Unknown | Failure::Contended);
         match self.manner {
-            Manner::Worker(interval) if matches!(failure, Failure::No(_)) => Step::Wait(interval),
-            Manner::Worker(interval) => Step::Wait(RETRY_PAUSE.min(interval)),
-            Manner::GoesOn(interval) if self.has_beaten || may_pass => Step::Wait(interval),
-            Manner::Once(_) | Manner::GoesOn(_) => Step::Refused,
+            Sender::Worker(interval) if matches!(failure, Failure::No(_)) => Step::Wait(interval),
+            Sender::Worker(interval) => Step::Wait(RETRY_PAUSE.min(interval)),
+            Sender::GoesOn(interval) if self.has_beaten || may_pass => Step::Wait(interval),
+            Sender::Once(_) | Sender::GoesOn(_) => Step::Refused,
         }
     }
 }
@@ -238,46 +238,46 @@ mod tests {
         let beats = || vec![tick(), left(0), Forgotten];
         let with = |more: Vec<Event>| beats().into_iter().chain(more).collect::<Vec<_>>();
         for (manner, events, expected) in [
-            (Manner::Once(1), with(vec![Sent(false)]), "Find, Forget, Beat, Done"),
-            (Manner::Once(1), with(vec![Sent(true), Begun]), "Find, Forget, Beat, BeginAnew, Done"),
-            (Manner::Once(1), with(vec![Failed(Away)]), "Find, Forget, Beat, Refused"),
-            (Manner::Once(3), vec![tick()], "Keep(1)"),
-            (Manner::Once(3), vec![Tick { beside_worker: false, kept: 2 }], "Find"),
-            (Manner::Once(1), vec![Tick { beside_worker: true, kept: 0 }], "Beside(None)"),
-            (Manner::GoesOn(INTERVAL), vec![Tick { beside_worker: true, kept: 0 }], "Beside(Some(30s))"),
-            (Manner::GoesOn(INTERVAL), with(vec![Sent(false)]), "Find, Forget, Beat, wait 30"),
+            (Sender::Once(1), with(vec![Sent(false)]), "Find, Forget, Beat, Done"),
+            (Sender::Once(1), with(vec![Sent(true), Begun]), "Find, Forget, Beat, BeginAnew, Done"),
+            (Sender::Once(1), with(vec![Failed(Away)]), "Find, Forget, Beat, Refused"),
+            (Sender::Once(3), vec![tick()], "Keep(1)"),
+            (Sender::Once(3), vec![Tick { beside_worker: false, kept: 2 }], "Find"),
+            (Sender::Once(1), vec![Tick { beside_worker: true, kept: 0 }], "Beside(None)"),
+            (Sender::GoesOn(INTERVAL), vec![Tick { beside_worker: true, kept: 0 }], "Beside(Some(30s))"),
+            (Sender::GoesOn(INTERVAL), with(vec![Sent(false)]), "Find, Forget, Beat, wait 30"),
             (
-                Manner::GoesOn(INTERVAL),
+                Sender::GoesOn(INTERVAL),
                 with(vec![Sent(true), Begun]),
                 "Find, Forget, Beat, BeginAnew, wait 30",
             ),
-            (Manner::GoesOn(INTERVAL), with(vec![Failed(Away)]), "Find, Forget, Beat, wait 30"),
-            (Manner::GoesOn(INTERVAL), with(vec![Failed(Unknown)]), "Find, Forget, Beat, wait 30"),
-            (Manner::GoesOn(INTERVAL), with(vec![Failed(Fault)]), "Find, Forget, Beat, Refused"),
+            (Sender::GoesOn(INTERVAL), with(vec![Failed(Away)]), "Find, Forget, Beat, wait 30"),
+            (Sender::GoesOn(INTERVAL), with(vec![Failed(Unknown)]), "Find, Forget, Beat, wait 30"),
+            (Sender::GoesOn(INTERVAL), with(vec![Failed(Fault)]), "Find, Forget, Beat, Refused"),
             // What was right once will be right again.
             (
-                Manner::GoesOn(INTERVAL),
+                Sender::GoesOn(INTERVAL),
                 with(vec![Sent(false), tick(), left(0), Forgotten, Failed(Fault)]),
                 "Find, Forget, Beat, wait 30, Find, Forget, Beat, wait 30",
             ),
             (
-                Manner::Once(1),
+                Sender::Once(1),
                 vec![tick(), left(2), Reported, Reported, Forgotten],
                 "Find, report, report, Forget, Beat",
             ),
             // Somebody was faster.
             (
-                Manner::Once(1),
+                Sender::Once(1),
                 vec![tick(), left(1), Failed(No(LeaseLost)), Forgotten],
                 "Find, report, Forget, Beat",
             ),
             (
-                Manner::Once(1),
+                Sender::Once(1),
                 vec![tick(), left(2), Failed(No(Forbidden)), Reported],
                 "Find, report, report, Forget",
             ),
             // It stays for the next time, and the sign of life is given all the same.
-            (Manner::Once(1), vec![tick(), left(2), Failed(Away), Sent(false)], "Find, report, Beat, Done"),
+            (Sender::Once(1), vec![tick(), left(2), Failed(Away), Sent(false)], "Find, report, Beat, Done"),
         ] {
             let shown = format!("{manner:?} {events:?}");
             assert_eq!(told(&mut SessionFlow::new(manner, LEASE), events), expected, "{shown}");
@@ -288,7 +288,7 @@ mod tests {
     fn a_worker_is_trusted_from_when_it_asked_and_not_in_a_session_that_was_ended() {
         use Event::{Begun, Failed, Sent};
         let trusted = |events: Vec<Event>| {
-            let mut flow = SessionFlow::new(Manner::Worker(INTERVAL), LEASE);
+            let mut flow = SessionFlow::new(Sender::Worker(INTERVAL), LEASE);
             (told(&mut flow, events), flow.trusted())
         };
         let first = Duration::from_secs(1) + trust(LEASE);

@@ -3,17 +3,17 @@
 //! Whoever had it at work confirms that. Where nobody does, the session that claimed it is watched
 //! as for a rescue: when it is lost, its worker has ended the job before its lease was over.
 
-use super::{Patience, Pause};
+use super::{PollPause, WaitLimit};
 use crate::app::commands::job_step::ChangeJob;
 use crate::app::commands::rescue::{WatchedSession, session_of};
 use crate::app::watch::Watch;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 
 /// A job that is to have stopped, as the hub shows it.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct JobView {
     /// Whether it is cancelled.
     pub is_cancelled: bool,
     /// Whether somebody may still run it.
@@ -22,12 +22,12 @@ pub struct Seen {
     pub session: Option<(ServerName, WatchedSession)>,
 }
 
-impl Seen {
+impl JobView {
     /// What `documents` show of `job`. With all heartbeats.
     ///
     /// # Errors
     /// When a document cannot be read.
-    pub fn of(documents: &impl Documents, job: &Job) -> Result<Self, Stop> {
+    pub fn of(documents: &impl Documents, job: &Job) -> Result<Self, Abort> {
         let holder = job.may_still_run_on();
         let session = match holder.and_then(|holder| ServerName::new(holder).ok()) {
             Some(holder) => session_of(documents, &holder, job)?.map(|session| (holder, session)),
@@ -45,7 +45,7 @@ pub enum Event {
     /// The hub has it as cancelled.
     Cancelled,
     /// The job as the hub has it.
-    Seen(Seen),
+    Seen(JobView),
     /// The pause is over.
     Waited,
 }
@@ -58,7 +58,7 @@ pub enum Step {
     /// Read the job, with all heartbeats.
     Look,
     /// Wait before it is looked at again.
-    Wait(Pause),
+    Wait(PollPause),
     /// Nothing of it runs any more: that was confirmed, or nobody had it at work.
     Stopped,
     /// The same, as who had it is lost.
@@ -73,13 +73,13 @@ pub enum Step {
 #[derive(Debug)]
 pub struct StopFlow {
     cancel: ChangeJob,
-    patience: Patience,
+    patience: WaitLimit,
 }
 
 impl StopFlow {
     /// Cancels by `cancel`, and waits as long as `patience` says.
     #[must_use]
-    pub fn new(cancel: ChangeJob, patience: Patience) -> Self {
+    pub fn new(cancel: ChangeJob, patience: WaitLimit) -> Self {
         Self { cancel, patience }
     }
 
@@ -114,7 +114,7 @@ mod tests {
             job: JobId::new("job_1_a").expect("an id"),
             change: Change::Cancel { why: None },
         };
-        let patience = Patience { until: Duration::from_secs(600), pause: Duration::from_secs(10) };
+        let patience = WaitLimit { until: Duration::from_secs(600), pause: Duration::from_secs(10) };
         let (mut flow, mut observed) =
             (StopFlow::new(cancel, patience), Observations::begin(&Machine::real()));
         let steps = events.into_iter().map(|(second, event)| {
@@ -134,13 +134,16 @@ mod tests {
         let holder = ServerName::new("build2").expect("a name");
         let session =
             WatchedSession { replaced: None, beat: "b".to_owned(), patience: Duration::from_secs(120) };
-        let runs =
-            || Seen { is_cancelled: true, may_run: true, session: Some((holder.clone(), session.clone())) };
-        let unwatched = || Seen { session: None, ..runs() };
+        let runs = || JobView {
+            is_cancelled: true,
+            may_run: true,
+            session: Some((holder.clone(), session.clone())),
+        };
+        let unwatched = || JobView { session: None, ..runs() };
         let begin = || vec![(1, Begin), (2, Cancelled)];
         for (more, expected) in [
-            (vec![(3, Sees(Seen { may_run: false, ..runs() }))], vec!["Stopped"]),
-            (vec![(3, Sees(Seen { is_cancelled: false, ..runs() }))], vec!["PutBack"]),
+            (vec![(3, Sees(JobView { may_run: false, ..runs() }))], vec!["Stopped"]),
+            (vec![(3, Sees(JobView { is_cancelled: false, ..runs() }))], vec!["PutBack"]),
             (vec![(3, Sees(runs())), (4, Waited), (122, Sees(runs()))], vec!["wait", "Look", "wait"]),
             (vec![(3, Sees(runs())), (4, Waited), (123, Sees(runs()))], vec!["wait", "Look", "HolderLost"]),
             // A script that sends no heartbeats is waited for.

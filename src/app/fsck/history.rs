@@ -8,7 +8,7 @@ use super::losses::{Losses, together};
 use super::track::{self, Track};
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::app::journal;
-use crate::app::submit::Place;
+use crate::app::submit::HubRef;
 use crate::domain::audit::{Finding, Kind, Made, Severity};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
@@ -20,7 +20,7 @@ use crate::domain::refusal::{self, Refusal};
 use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::tables::TableKind;
-use crate::ledger::{Content, LedgerError, Lost, Reached, Snapshot, Stop, Stride, Told};
+use crate::ledger::{Abort, CommitTrailers, Content, LedgerError, LostCommits, Reached, Snapshot, WalkStep};
 use crate::machine::Machine;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -34,7 +34,7 @@ pub(super) fn check(
     question: &Question<'_>,
     progress: &super::Progress<'_>,
     notes: &mut Notes,
-) -> Result<(), Stop> {
+) -> Result<(), Abort> {
     let present = notes.clone();
     let mut begun_at = None;
     let mut auditor = Auditor::new(notes);
@@ -105,7 +105,7 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    fn commit(&mut self, stride: &Stride<'_>) -> Result<(), LedgerError> {
+    fn commit(&mut self, stride: &WalkStep<'_>) -> Result<(), LedgerError> {
         let commit = CommitName::of(&stride.told, stride.number);
         self.count(stride, &commit);
         let mut broken = Vec::new();
@@ -149,7 +149,7 @@ impl<'a> Auditor<'a> {
         document: Option<Document>,
         path: &str,
         content: &Content,
-        stride: &Stride<'_>,
+        stride: &WalkStep<'_>,
     ) -> Result<Result<(), DocumentError>, LedgerError> {
         let of = |kind: &TableKind| self.tracks.iter().position(|track| track.path() == kind.path);
         let place = match &document {
@@ -191,7 +191,7 @@ impl<'a> Auditor<'a> {
     }
 
     /// Counts a commit and those it merged, and notes operations that are there twice.
-    fn count(&mut self, stride: &Stride<'_>, commit: &CommitName) {
+    fn count(&mut self, stride: &WalkStep<'_>, commit: &CommitName) {
         self.commits = stride.number;
         for told in stride.aside.iter().rev().chain([&stride.told]) {
             if told.ops.is_empty() {
@@ -212,7 +212,7 @@ impl<'a> Auditor<'a> {
 }
 
 /// Whether a commit took an older hub over, mended it, or put back what an older writer undid.
-fn is_repair(told: &Told) -> bool {
+fn is_repair(told: &CommitTrailers) -> bool {
     !told.ops.is_empty()
         && ["import: ", "fsck mend: ", "put back: "].iter().any(|line| told.subject.starts_with(line))
 }
@@ -237,7 +237,7 @@ fn removed(path: &str, commit: &CommitName) -> Finding {
 }
 
 /// How a commit was made, and of how many steps it may consist.
-fn made(stride: &Stride<'_>) -> Made {
+fn made(stride: &WalkStep<'_>) -> Made {
     if !stride.is_merge() {
         return Made::by_operations(u64::try_from(stride.told.ops.len()).unwrap_or(u64::MAX));
     }
@@ -245,7 +245,7 @@ fn made(stride: &Stride<'_>) -> Made {
 }
 
 /// Of how many steps a merge of these commits may consist: theirs and its own.
-fn steps(merged: &[Told]) -> u64 {
+fn steps(merged: &[CommitTrailers]) -> u64 {
     let steps: usize = merged.iter().map(|told| told.ops.len().max(1)).sum();
     u64::try_from(steps).unwrap_or(u64::MAX).saturating_add(1)
 }
@@ -279,7 +279,7 @@ fn cut(reached: Reached, notes: &mut Notes) {
 }
 
 /// Commits that this host saw and that are gone.
-fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
+fn rewritten(lost: &LostCommits, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
     let (Some(newest), Some(oldest)) = (lost.commits.first(), lost.commits.last()) else { return };
     let carried = || lost.commits.iter().rev().flat_map(|commit| &commit.ops);
     let gone: Vec<&OpId> = carried().filter(|op| !ops.contains_key(op)).collect();
@@ -316,7 +316,7 @@ fn rewritten(lost: &Lost, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
 }
 
 /// What this host began and never learned the outcome of. What a process is at just now is none of it.
-fn unsettled(machine: &Machine, place: &Place, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
+fn unsettled(machine: &Machine, place: &HubRef, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
     let entries = journal::unsettled(machine).into_iter().filter_map(|op| journal::find(machine, &op));
     for entry in entries.filter(|entry| place.is_of(entry)).filter(|entry| journal::is_left(machine, entry)) {
         let found = if ops.contains_key(&entry.op) {

@@ -9,7 +9,7 @@ mod losses;
 mod present;
 mod track;
 
-use crate::app::submit::Place;
+use crate::app::submit::HubRef;
 use crate::domain::audit::{Finding, Kind, Severity};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::hub::Marker;
@@ -18,7 +18,7 @@ use crate::domain::json::DocumentError;
 use crate::domain::shell::quoted;
 use crate::domain::tables::TableKind;
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, Snapshot, Stop, Told, Unfit};
+use crate::ledger::{Abort, CommitTrailers, LedgerError, Snapshot, Unfit};
 use crate::machine::Machine;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -104,7 +104,7 @@ pub struct CommitName {
 }
 
 impl CommitName {
-    fn of(told: &Told, number: usize) -> Self {
+    fn of(told: &CommitTrailers, number: usize) -> Self {
         Self {
             number,
             id: told.version.to_string(),
@@ -143,7 +143,7 @@ pub struct Question<'a> {
     /// The machine on which it is asked.
     pub machine: &'a Machine,
     /// The hub, as unsettled operations of this host name it.
-    pub place: &'a Place,
+    pub place: &'a HubRef,
     /// The beginning of the id of a commit: what it and those before it did is known and not told.
     pub since: Option<&'a str>,
     /// The same of a commit after which nothing is told.
@@ -158,7 +158,7 @@ pub fn check_history(
     snapshot: &Snapshot<'_>,
     question: &Question<'_>,
     progress: &Progress<'_>,
-) -> Result<Report, Stop> {
+) -> Result<Report, Abort> {
     let mut notes = Notes::default();
     present::check(snapshot, &mut notes)?;
     history::check(snapshot, question, progress, &mut notes)?;
@@ -361,18 +361,18 @@ fn unreadable(error: &DocumentError, branch: Option<&str>) -> Finding {
 
 /// What was read, or nothing and a note of why not. Only a damaged store is an error.
 fn readable<T>(
-    result: Result<T, Stop>,
+    result: Result<T, Abort>,
     branch: Option<&str>,
     notes: &mut Notes,
 ) -> Result<Option<T>, LedgerError> {
     match result {
         Ok(read) => Ok(Some(read)),
-        Err(Stop::Fault(LedgerError::Document(error))) => {
+        Err(Abort::Fault(LedgerError::Document(error))) => {
             notes.add(unreadable(&error, branch), branch);
             Ok(None)
         }
-        Err(Stop::Fault(error)) => Err(error),
-        Err(Stop::Refused(refusal)) => {
+        Err(Abort::Fault(error)) => Err(error),
+        Err(Abort::Refused(refusal)) => {
             Err(LedgerError::Configuration { cause: Unfit::Refused, why: refusal.to_string() })
         }
     }

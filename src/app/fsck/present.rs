@@ -15,7 +15,7 @@ use crate::domain::set_aside::SetAside;
 use crate::domain::status::Status;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES, TableKind};
-use crate::ledger::{Documents as _, LedgerError, Snapshot, Stop};
+use crate::ledger::{Abort, Documents as _, LedgerError, Snapshot};
 
 /// Notes what is wrong with the documents.
 pub(super) fn check(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError> {
@@ -89,8 +89,8 @@ fn between_tables(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), Ledg
 fn again<T: Row>(snapshot: &Snapshot<'_>) -> Result<Option<Table<T>>, LedgerError> {
     match snapshot.table::<T>() {
         Ok(table) => Ok(Some(table)),
-        Err(Stop::Refused(_) | Stop::Fault(LedgerError::Document(_))) => Ok(None),
-        Err(Stop::Fault(error)) => Err(error),
+        Err(Abort::Refused(_) | Abort::Fault(LedgerError::Document(_))) => Ok(None),
+        Err(Abort::Fault(error)) => Err(error),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::json::DocumentError;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table, Versions};
 use crate::domain::tables::{ForTable, Stored, TABLES};
-use crate::ledger::{Content, LedgerError, Merged, Stride};
+use crate::ledger::{Content, LedgerError, MergeView, WalkStep};
 use std::sync::Arc;
 
 /// The most archives of one sort that are kept at hand; others are read again when they change.
@@ -33,7 +33,7 @@ pub(super) trait Track {
         &mut self,
         path: &str,
         content: &Content,
-        stride: &Stride<'_>,
+        stride: &WalkStep<'_>,
     ) -> Result<Result<(), DocumentError>, LedgerError>;
 
     /// The rules that the commit broke.
@@ -43,7 +43,7 @@ pub(super) trait Track {
     ///
     /// # Errors
     /// When the store is damaged.
-    fn judge_merged(&self, stride: &Stride<'_>, merged: &Merged) -> Result<Vec<Finding>, LedgerError>;
+    fn judge_merged(&self, stride: &WalkStep<'_>, merged: &MergeView) -> Result<Vec<Finding>, LedgerError>;
 
     /// The records that the commit put back, as `losses` knows them.
     fn back(&self, losses: &mut Losses, by: (&CommitName, bool)) -> Vec<(&'static str, String)>;
@@ -94,7 +94,7 @@ impl<T: Stored> Track for Of<T> {
         &mut self,
         path: &str,
         content: &Content,
-        stride: &Stride<'_>,
+        stride: &WalkStep<'_>,
     ) -> Result<Result<(), DocumentError>, LedgerError> {
         self.archives.next(path, content, stride, &mut self.changed)
     }
@@ -104,7 +104,7 @@ impl<T: Stored> Track for Of<T> {
         judge(change, &self.changed, made)
     }
 
-    fn judge_merged(&self, stride: &Stride<'_>, merged: &Merged) -> Result<Vec<Finding>, LedgerError> {
+    fn judge_merged(&self, stride: &WalkStep<'_>, merged: &MergeView) -> Result<Vec<Finding>, LedgerError> {
         let mut archives = Vec::new();
         for path in &merged.changed {
             if matches!(Document::at(path), Some(Document::Archive(kind)) if kind.path == T::PATH) {
@@ -132,8 +132,8 @@ fn judge<T: Audited>(change: Change<'_, T>, archives: &[Pair<T>], made: Made) ->
 /// is not compared.
 fn merged_table<T: Row>(
     versions: &Versions<T>,
-    stride: &Stride<'_>,
-    merged: &Merged,
+    stride: &WalkStep<'_>,
+    merged: &MergeView,
 ) -> Result<Pair<T>, LedgerError> {
     let after = Arc::clone(versions.table());
     if !merged.changed.iter().any(|path| path == T::PATH) {
@@ -147,7 +147,11 @@ fn merged_table<T: Row>(
 }
 
 /// An archive in a history that was merged in, and after the merge.
-fn merged_archive<T: Row>(stride: &Stride<'_>, merged: &Merged, path: &str) -> Result<Pair<T>, LedgerError> {
+fn merged_archive<T: Row>(
+    stride: &WalkStep<'_>,
+    merged: &MergeView,
+    path: &str,
+) -> Result<Pair<T>, LedgerError> {
     let (mut before, mut after) = (Versions::new(path), Versions::new(path));
     drop(next(&mut before, &stride.merged_in(merged, path)?));
     // What cannot be read now was told already.
@@ -187,7 +191,7 @@ impl<T: Row> Archives<T> {
         &mut self,
         path: &str,
         content: &Content,
-        stride: &Stride<'_>,
+        stride: &WalkStep<'_>,
         pairs: &mut Vec<Pair<T>>,
     ) -> Result<Result<(), DocumentError>, LedgerError> {
         let at_hand = self.0.iter().position(|(known, _)| known == path);

@@ -1,7 +1,7 @@
 //! The same hub behind a ledger, so that commands can be run on it: nobody else writes, nothing fails.
 
-use super::{Held, MAIN};
-use crate::app::commands::{Envelope, Operation};
+use super::{MAIN, MemoryDocuments};
+use crate::app::commands::{Operation, WriteOptions};
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Document, Files, Ledger, MemoryStore, Outcome, Refs, Settings, SharedHub};
@@ -23,7 +23,7 @@ pub(crate) struct Hub {
 const BETWEEN: Duration = Duration::from_secs(60);
 
 impl Hub {
-    pub(crate) fn of(held: &Held, now: Timestamp) -> Self {
+    pub(crate) fn of(held: &MemoryDocuments, now: Timestamp) -> Self {
         let hub = SharedHub::default();
         let branches: BTreeSet<String> = held.files.keys().map(|(branch, _)| branch.clone()).collect();
         let mut refs = Refs::new();
@@ -51,9 +51,9 @@ impl Hub {
     }
 
     /// The documents as they are now.
-    pub(crate) fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> MemoryDocuments {
         let hub = self.hub.borrow();
-        hub.refs.iter().fold(Held::default(), |held, (branch, version)| {
+        hub.refs.iter().fold(MemoryDocuments::default(), |held, (branch, version)| {
             hub.files(Some(version)).iter().fold(held, |held, (path, document)| {
                 held.with(branch, path, &String::from_utf8_lossy(document.bytes()))
             })
@@ -65,7 +65,7 @@ impl Hub {
         self.given += 1;
         self.now = self.now.plus(BETWEEN);
         let op = OpId::new(&format!("00000000-0000-7000-8000-{:012}", self.given)).expect("an id");
-        let outcome = Envelope::default().run(&mut self.ledger, op, self.now, operation);
+        let outcome = WriteOptions::default().run(&mut self.ledger, op, self.now, operation);
         match outcome.expect("no fault") {
             Outcome::Applied(receipt) => Ok(receipt.answer),
             other => Err(format!("{other:?}")),

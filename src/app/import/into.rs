@@ -14,16 +14,16 @@ use crate::domain::refusal::{Holdable, Holding, Refusal};
 use crate::domain::server::Server;
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
-use crate::ledger::{Documents as _, LedgerError, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, LedgerError, Transaction};
 use serde_json::Value;
 
 /// What stands in a hub that holds no records, and goes on there: tokens that it gave, and its pauses.
-pub(super) struct Own {
+pub(super) struct HubState {
     tokens: Marks,
     pauses: Table<Pause>,
 }
 
-impl Own {
+impl HubState {
     /// What of the hub stays; leaves out of `documents` those that it has for itself, and names them if there is
     /// something to tell.
     ///
@@ -32,7 +32,7 @@ impl Own {
     pub(super) fn of(
         transaction: &Transaction<'_>,
         documents: &mut Vec<Source>,
-    ) -> Result<(Self, Vec<Line>), Stop> {
+    ) -> Result<(Self, Vec<Line>), Abort> {
         refuse_if_in_use(transaction)?;
         let mut tokens = Marks::default();
         if let Some(bytes) = bytes(transaction, HighWater::PATH)? {
@@ -63,7 +63,7 @@ impl Own {
     }
 
     /// Has what was written keep what is the hub's own. A token that it gave must never be given again.
-    pub(super) fn put_back(&self, transaction: &mut Transaction<'_>) -> Result<(), Stop> {
+    pub(super) fn put_back(&self, transaction: &mut Transaction<'_>) -> Result<(), Abort> {
         let mut marks: Table<HighWater> = transaction.table()?;
         self.tokens.raise(&mut marks);
         transaction.put_table(&marks)?;
@@ -93,7 +93,7 @@ fn is_set(config: &[u8]) -> bool {
 }
 
 /// Fails if the hub holds anything that another's records would be mixed with, or take away.
-fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Stop> {
+fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Abort> {
     let locks: Table<Lock> = transaction.table()?;
     let done = locks.rows().filter(|lock| lock.done_at.is_some()).count();
     let held = locks.rows().filter(|lock| lock.is_held() && lock.done_at.is_none()).count();
@@ -116,7 +116,7 @@ fn refuse_if_in_use(transaction: &Transaction<'_>) -> Result<(), Stop> {
 }
 
 /// How many records a table holds, those that cannot be read included.
-fn number<T: Row + 'static>(transaction: &Transaction<'_>) -> Result<usize, Stop> {
+fn number<T: Row + 'static>(transaction: &Transaction<'_>) -> Result<usize, Abort> {
     let table: Table<T> = transaction.table()?;
     Ok(table.rows().len() + table.broken().len())
 }

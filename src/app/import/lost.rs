@@ -12,7 +12,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Records as they stood last, in the order in which they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostRecords {
     pub jobs: Vec<String>,
     pub messages: Vec<String>,
     /// Whether the history goes further back than it was read.
@@ -24,8 +24,8 @@ pub struct Lost {
 ///
 /// # Errors
 /// When the store is damaged.
-pub fn lost(snapshot: &Snapshot<'_>) -> Result<Lost, LedgerError> {
-    let (mut jobs, mut messages) = (Seen::default(), Seen::default());
+pub fn lost(snapshot: &Snapshot<'_>) -> Result<LostRecords, LedgerError> {
+    let (mut jobs, mut messages) = (SeenRecords::default(), SeenRecords::default());
     let wants = |path: &str| matches!(path, "coordination/" | Job::PATH | Message::PATH);
     let reached = snapshot.walk(&wants, &mut |stride| {
         for (path, content) in &stride.changed {
@@ -61,7 +61,7 @@ pub fn lost(snapshot: &Snapshot<'_>) -> Result<Lost, LedgerError> {
         }
     }
     let is_cut = !matches!(reached, Reached::Beginning);
-    Ok(Lost { jobs: jobs.texts(), messages: messages.texts(), is_cut })
+    Ok(LostRecords { jobs: jobs.texts(), messages: messages.texts(), is_cut })
 }
 
 /// How a version of a table stands to those that were seen before.
@@ -82,14 +82,14 @@ struct Row {
 
 /// The records of one sort that were seen so far, by id.
 #[derive(Default)]
-struct Seen {
+struct SeenRecords {
     /// Texts that were looked at, and whose they are: most versions of a table differ in one record.
     known: HashMap<u64, usize>,
     rows: Vec<Row>,
     index: HashMap<String, usize>,
 }
 
-impl Seen {
+impl SeenRecords {
     fn note_at<T: Imported>(&mut self, path: &str, content: &Content, order: Order) {
         let Content::File(bytes) = content else { return };
         if path != T::PATH {
@@ -154,7 +154,7 @@ mod tests {
             // Handed back, which is the same text as before.
             (vec![(&queued, Order::Later), (&claimed, Order::Later), (&queued, Order::Later)], &queued),
         ] {
-            let mut seen = Seen::default();
+            let mut seen = SeenRecords::default();
             for (text, order) in steps {
                 let bytes = format!("{{\"jobs\":[{text}]}}").into_bytes();
                 seen.note_at::<Job>(Job::PATH, &Content::File(bytes), order);

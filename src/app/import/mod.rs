@@ -7,20 +7,20 @@
 mod into;
 mod lost;
 
-pub use lost::{Lost, lost};
+pub use lost::{LostRecords, lost};
 
-use self::into::Own;
+use self::into::HubState;
 use super::fsck::Document;
-use crate::app::commands::Verb;
-use crate::app::commands::found::{Mark, TEMPLATE, mark};
+use crate::app::commands::WriteCommand;
+use crate::app::commands::found::{MarkerPolicy, TEMPLATE, mark};
 use crate::domain::build_config::BuildConfig;
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
 use crate::domain::id::ServerName;
 use crate::domain::import::{
-    Imported, Kept, Line, Marks, Mended, Past, Rules, State, found_record, mend_marker, mend_record,
-    mend_record_by, mend_row, mend_table,
+    DocumentResult, Imported, KnownRows, LastReadable, Line, Marks, Rules, State, found_record, mend_marker,
+    mend_record, mend_record_by, mend_row, mend_table,
 };
 use crate::domain::job::Job;
 use crate::domain::json;
@@ -32,7 +32,7 @@ use crate::domain::status::Status;
 use crate::domain::table::{Row as _, Table};
 use crate::domain::tables::{ARCHIVE, ForTable, Stored, TABLES};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents as _, History, LedgerError, Side, Sides, Stop, Transaction};
+use crate::ledger::{Abort, Documents as _, History, LedgerError, MergeSides, Side, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -52,7 +52,7 @@ pub struct Source {
     /// What it holds; `None` if a link or a folder stands where it belongs.
     pub bytes: Option<Vec<u8>>,
     /// Where text of it is lost, what the history says: what it held when it could be read last, if ever.
-    pub past: Option<Option<Past>>,
+    pub past: Option<Option<LastReadable>>,
 }
 
 /// Takes a hub over.
@@ -61,7 +61,7 @@ pub struct Import {
     /// The documents of another hub, if that one is taken over; else those of this one are mended.
     pub source: Option<Vec<Source>>,
     /// Records that are put back.
-    pub lost: Lost,
+    pub lost: LostRecords,
     /// Unfinished jobs of this age are closed.
     pub close_older_than: Option<Duration>,
     /// Whether to go on where history that may hold more is not here, or damaged.
@@ -70,7 +70,7 @@ pub struct Import {
 
 /// What was found, and what was done about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct ImportReport {
     /// How many documents need nothing.
     pub sound: usize,
     /// How many are mended without a loss.
@@ -95,24 +95,24 @@ pub struct Report {
     pub to_nobody: BTreeMap<String, usize>,
 }
 
-impl Verb for Import {
-    type Answer = Report;
+impl WriteCommand for Import {
+    type Answer = ImportReport;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Report, Stop> {
-        let mut report = Report::default();
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<ImportReport, Abort> {
+        let mut report = ImportReport::default();
         let (documents, becomes, own) = match &self.source {
             Some(source) => {
                 let mut documents = source.clone();
-                let (own, told) = Own::of(transaction, &mut documents)?;
+                let (own, told) = HubState::of(transaction, &mut documents)?;
                 report.lines.extend(told);
                 let is_another = documents.iter().any(|document| document.path == Marker::PATH);
-                (documents, if is_another { Mark::Anew } else { Mark::Keep }, Some(own))
+                (documents, if is_another { MarkerPolicy::Anew } else { MarkerPolicy::Keep }, Some(own))
             }
-            None => (documents(transaction, self.begins_anew)?, Mark::Keep, None),
+            None => (documents(transaction, self.begins_anew)?, MarkerPolicy::Keep, None),
         };
         let main = transaction.main().to_owned();
         let new = Marker::new(transaction.op(), &main, transaction.now());
-        let mut kept = Sorts::at(transaction.now(), new);
+        let mut kept = TableRows::at(transaction.now(), new);
         for document in &documents {
             let (path, present) = (&document.path, document.bytes.as_deref().unwrap_or_default());
             let asked = document.past.as_ref().map(Option::as_ref);
@@ -146,8 +146,8 @@ impl Import {
         &self,
         path: &str,
         bytes: &[u8],
-        mended: Mended,
-        (transaction, report): (&mut Transaction<'_>, &mut Report),
+        mended: DocumentResult,
+        (transaction, report): (&mut Transaction<'_>, &mut ImportReport),
     ) {
         match mended.lines.first().map(|line| line.state) {
             Some(State::Broken) => report.broken += 1,
@@ -168,7 +168,7 @@ impl Import {
     }
 
     /// Closes the jobs that nobody will do any more, and names those that are left.
-    fn close_jobs(&self, transaction: &mut Transaction<'_>, report: &mut Report) -> Result<(), Stop> {
+    fn close_jobs(&self, transaction: &mut Transaction<'_>, report: &mut ImportReport) -> Result<(), Abort> {
         let now = transaction.now();
         let mut jobs: Table<Job> = transaction.table()?;
         for job in jobs.rows_mut() {
@@ -196,35 +196,42 @@ fn in_id(id: &str) -> Option<Timestamp> {
 }
 
 /// What stands in the documents of each sort.
-struct Sorts {
+struct TableRows {
     /// By the path of the live table; its archives are of the same sort.
-    tables: BTreeMap<&'static str, Kept>,
+    tables: BTreeMap<&'static str, KnownRows>,
     /// What a marker without an id gets, if the history does not tell.
     marker: Marker,
 }
 
-impl Sorts {
+impl TableRows {
     fn at(now: Timestamp, marker: Marker) -> Self {
-        Self { tables: TABLES.iter().map(|kind| (kind.path, Kept::at(now))).collect(), marker }
+        Self { tables: TABLES.iter().map(|kind| (kind.path, KnownRows::at(now))).collect(), marker }
     }
 
     /// What stands in the documents of `T`.
-    fn of<T: Stored>(&mut self) -> &mut Kept {
+    fn of<T: Stored>(&mut self) -> &mut KnownRows {
         self.tables.entry(T::PATH).or_default()
     }
 
     /// Mends one document, of which the history may have been `asked`; `None` if it is none of ours.
-    fn mend(&mut self, path: &str, bytes: &[u8], asked: Option<Option<&Past>>) -> Option<Mended> {
-        struct Mend<'a>(&'a mut Sorts, &'a str, &'a [u8], Option<Option<&'a Past>>);
-        impl ForTable for Mend<'_> {
-            type Answer = Mended;
-            fn run<T: Stored>(self) -> Mended {
+    fn mend(
+        &mut self,
+        path: &str,
+        bytes: &[u8],
+        asked: Option<Option<&LastReadable>>,
+    ) -> Option<DocumentResult> {
+        struct ImportRepair<'a>(&'a mut TableRows, &'a str, &'a [u8], Option<Option<&'a LastReadable>>);
+        impl ForTable for ImportRepair<'_> {
+            type Answer = DocumentResult;
+            fn run<T: Stored>(self) -> DocumentResult {
                 mend_table::<T>(self.1, self.2, self.3, self.0.of::<T>())
             }
         }
         let past = asked.flatten();
         Some(match Document::at(path)? {
-            Document::Table(kind) | Document::Archive(kind) => kind.with(Mend(self, path, bytes, asked)),
+            Document::Table(kind) | Document::Archive(kind) => {
+                kind.with(ImportRepair(self, path, bytes, asked))
+            }
             Document::Status(server) => {
                 mend_record::<Status>(path, bytes, || document_of(&Status::blank(&server)))
             }
@@ -264,12 +271,12 @@ fn source(
     let Some(rules) = rules(&path).filter(|rules| (rules.is_lost)(bytes.as_deref())) else {
         return Ok(Source { path, bytes, past: None });
     };
-    let Sides { found, unseen } = hub.sides(&path, &rules.is_whole)?;
+    let MergeSides { found, unseen } = hub.sides(&path, &rules.is_whole)?;
     require_whole(unseen.map_or(Ok(()), Err), begins_anew)?;
-    let mut past: Option<Past> = None;
+    let mut past: Option<LastReadable> = None;
     for side in &found {
         match &mut past {
-            None => past = Some(Past::of(side.version.short(), side.bytes.clone())),
+            None => past = Some(LastReadable::of(side.version.short(), side.bytes.clone())),
             Some(past) => past.join(&rules, side.version.short(), &side.bytes, side.base.as_deref()),
         }
     }
@@ -291,12 +298,12 @@ fn require_whole(looked: Result<(), LedgerError>, begins_anew: bool) -> Result<(
 
 /// The highest tokens that the marks and the locks show. Marks only rise: all that was ever told counts.
 fn highest(
-    past: Option<Past>,
+    past: Option<LastReadable>,
     sides: &[Side],
     bytes: Option<&[u8]>,
     hub: &impl History,
     begins_anew: bool,
-) -> Result<Option<Past>, LedgerError> {
+) -> Result<Option<LastReadable>, LedgerError> {
     let mut marks = Marks::default();
     bytes.into_iter().chain(sides.iter().map(|side| &*side.bytes)).for_each(|bytes| marks.note_marks(bytes));
     let (mut left, mut newest) = (LOCK_VERSIONS_MAX, past.map(|past| past.commit));
@@ -309,7 +316,7 @@ fn highest(
     // Where the marks were found, older locks tell nothing more.
     let ends = matches!(looked, Err(LedgerError::CutHistory { .. }));
     require_whole(looked, begins_anew || ends && !sides.is_empty())?;
-    Ok(newest.zip(marks.bytes()).map(|(commit, bytes)| Past::of(&commit, bytes)))
+    Ok(newest.zip(marks.bytes()).map(|(commit, bytes)| LastReadable::of(&commit, bytes)))
 }
 
 fn document_of(view: &impl Serialize) -> String {
@@ -321,7 +328,7 @@ fn document_of(view: &impl Serialize) -> String {
 /// # Errors
 /// When a branch cannot be read, a document is too large, or what a text has lost may be in history that cannot
 /// be looked at, unless what cannot be found `begins_anew`.
-pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, Stop> {
+pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, Abort> {
     let mut paths: Vec<String> = hub
         .list(ARCHIVE)?
         .into_iter()
@@ -354,9 +361,9 @@ pub fn documents(hub: &impl History, begins_anew: bool) -> Result<Vec<Source>, S
 /// Appends records that the history holds to the live table, and says how many.
 fn put_back<T: Imported>(
     texts: &[String],
-    kept: &Kept,
+    kept: &KnownRows,
     transaction: &mut Transaction<'_>,
-) -> Result<usize, Stop> {
+) -> Result<usize, Abort> {
     let mut table: Table<T> = transaction.table()?;
     let mut number = 0;
     for text in texts {
@@ -375,7 +382,7 @@ fn put_back<T: Imported>(
 }
 
 /// Writes what a hub has besides, where it is missing. What was another hub's marker becomes its own.
-fn complete(transaction: &mut Transaction<'_>, becomes: Mark) -> Result<(), Stop> {
+fn complete(transaction: &mut Transaction<'_>, becomes: MarkerPolicy) -> Result<(), Abort> {
     let main = transaction.main().to_owned();
     for (path, text) in TEMPLATE {
         if transaction.document(&main, path)?.is_none() {
@@ -389,8 +396,8 @@ fn complete(transaction: &mut Transaction<'_>, becomes: Mark) -> Result<(), Stop
 fn register(
     documents: &[Source],
     transaction: &mut Transaction<'_>,
-    report: &mut Report,
-) -> Result<(), Stop> {
+    report: &mut ImportReport,
+) -> Result<(), Abort> {
     let mut registry: Table<Server> = transaction.table()?;
     for server in in_use(documents) {
         if !registry.rows().any(|known| known.id.eq_ignore_ascii_case(&server.id)) {

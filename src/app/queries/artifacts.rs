@@ -4,7 +4,7 @@
 //! question says which of them to look at, and the second is asked of each.
 
 use super::Query;
-use crate::app::archived::{Named, look_up};
+use crate::app::archived::{IdMatch, look_up};
 use crate::app::commands::artifact::{attempts, manifest};
 use crate::domain::artifact::{Comparison, Manifest, attempt_of_log, compare};
 use crate::domain::id::{JobId, ServerName};
@@ -13,7 +13,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Snapshot, Stop};
+use crate::ledger::{Abort, Documents, Snapshot};
 use serde::{Deserialize, Serialize};
 
 /// Where to look for what a job made, or for all that jobs made.
@@ -39,11 +39,11 @@ pub struct Places {
 impl Query for FindBuilds {
     type Answer = Places;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Places, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Places, Abort> {
         let job = self.job.clone();
         let named = job.as_ref().map(|job| look_up::<Job>(documents, job.as_str())).transpose()?;
         let (is_known, log) = match named {
-            Some(Named::Record(job)) => (true, job.log.clone()),
+            Some(IdMatch::Record(job)) => (true, job.log.clone()),
             _ => (false, None),
         };
         let told = log.as_deref().and_then(|log| {
@@ -118,7 +118,7 @@ pub struct Build {
 
 /// What was found of one server.
 #[derive(Debug, Serialize)]
-pub struct Kept {
+pub struct ServerArtifacts {
     /// What can be read.
     pub builds: Vec<Build>,
     /// What is wrong with manifests that cannot be, which may be about anything.
@@ -130,8 +130,8 @@ impl ListBuilds {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn run(&self, snapshot: &Snapshot<'_>) -> Result<Kept, Stop> {
-        let mut kept = Kept { builds: Vec::new(), broken: Vec::new() };
+    pub fn run(&self, snapshot: &Snapshot<'_>) -> Result<ServerArtifacts, Abort> {
+        let mut kept = ServerArtifacts { builds: Vec::new(), broken: Vec::new() };
         let server = &self.server;
         for attempt in attempts(snapshot, server)?.into_iter().filter(|one| self.of.is_meant(one)) {
             match manifest(snapshot, server, &attempt) {
@@ -170,7 +170,7 @@ impl From<Build> for ListedBuild {
 
 /// How what two jobs made compares.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Compared {
+pub struct ArtifactComparison {
     /// The first job.
     pub first: String,
     pub second: String,
@@ -188,7 +188,7 @@ pub struct ComparedFile {
     pub state: Comparison,
 }
 
-impl Compared {
+impl ArtifactComparison {
     /// Compares two builds.
     #[must_use]
     pub fn of(first: &Build, second: &Build) -> Self {
@@ -205,18 +205,18 @@ impl Compared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::now;
     use crate::domain::table::Row as _;
     use serde_json::json;
 
-    fn hub() -> Held {
+    fn hub() -> MemoryDocuments {
         let jobs = [
             r#"{"id":"told","log":"b1/logs/20251110T110000Z-told.log"}"#,
             r#"{"id":"odd","log":"/etc/passwd"}"#,
             r#"{"id":"new"}"#,
         ];
-        Held::default().rows(Job::PATH, "jobs", &jobs).rows(
+        MemoryDocuments::default().rows(Job::PATH, "jobs", &jobs).rows(
             Server::PATH,
             "servers",
             &[r#"{"id":"b1"}"#, r#"{"id":"b2"}"#],

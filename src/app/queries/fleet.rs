@@ -6,7 +6,7 @@
 use super::servers::unknown;
 use crate::app::documents::SeenBeats;
 use crate::app::observations::Observations;
-use crate::app::signs::{Signs, seen_of};
+use crate::app::signs::{Heartbeats, seen_of};
 use crate::app::watch::ripe_until_now;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
@@ -18,7 +18,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When a document cannot be read.
-    pub fn read(documents: &impl Documents) -> Result<Self, Stop> {
+    pub fn read(documents: &impl Documents) -> Result<Self, Abort> {
         let registry: Table<Server> = documents.table()?;
         let names = registry.rows().filter_map(|server| ServerName::new(&server.id).ok());
         let seen = seen_of(documents, names)?;
@@ -51,7 +51,7 @@ impl Fleet {
 
     /// All servers that are registered under a name, in the order of the registry.
     #[must_use]
-    pub fn list(&self, signs: &Signs) -> Vec<AtWork> {
+    pub fn list(&self, signs: &Heartbeats) -> Vec<ServerWork> {
         let held = self.held();
         let named = self.registry.rows().filter_map(|one| Some((one, ServerName::new(&one.id).ok()?)));
         named.map(|(server, name)| self.at_work(server, &name, &held, signs)).collect()
@@ -78,13 +78,13 @@ impl Fleet {
     pub fn show(
         &self,
         name: &ServerName,
-        signs: &Signs,
+        signs: &Heartbeats,
         place: &str,
         observed: &mut Observations,
     ) -> Result<ShownWorker, Refusal> {
         let server = self.server(name)?;
         let now = signs.clock.now;
-        let told = |job: &Job| Told { id: job.id.clone(), situation: job.situation(now) };
+        let told = |job: &Job| JobLine { id: job.id.clone(), situation: job.situation(now) };
         let of_server = || {
             let rows = self.jobs.rows().map(|job| &**job);
             rows.filter(|job| job.assigned_to.as_deref() == Some(name.as_str()))
@@ -116,13 +116,13 @@ impl Fleet {
         server: &Server,
         name: &ServerName,
         held: &HashMap<&str, Vec<&str>>,
-        signs: &Signs,
-    ) -> AtWork {
+        signs: &Heartbeats,
+    ) -> ServerWork {
         let (seen, now) = (signs.of(name), signs.clock.now);
         let beat = seen.and_then(|seen| seen.newest.as_ref());
         let stopped = seen.and_then(|seen| seen.worker_stopped.as_ref());
         let jobs = held.get(name.as_str()).into_iter().flatten();
-        AtWork {
+        ServerWork {
             server: server.id.clone(),
             life: signs.life(name),
             worker: signs.worker(name),
@@ -139,7 +139,7 @@ impl Fleet {
 
 /// A server and what it is at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AtWork {
+pub struct ServerWork {
     /// Its name.
     pub server: String,
     /// How its last heartbeat is to be judged.
@@ -166,18 +166,18 @@ pub struct AtWork {
 pub struct ShownWorker {
     /// What it is at.
     #[serde(flatten)]
-    pub listed: AtWork,
+    pub listed: ServerWork,
     /// What it holds.
-    pub at_work: Vec<Told>,
+    pub at_work: Vec<JobLine>,
     /// What it ended last, the latest first.
-    pub ended: Vec<Told>,
+    pub ended: Vec<JobLine>,
     /// What it could claim now, what it would claim first in front.
-    pub claimable: Vec<Told>,
+    pub claimable: Vec<JobLine>,
 }
 
 /// A job in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct JobLine {
     pub id: String,
     /// How it stands, for people.
     pub situation: String,
@@ -186,14 +186,14 @@ pub struct Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::now;
     use crate::domain::code::Code;
     use crate::domain::table::Row as _;
     use crate::machine::Machine;
     use serde_json::{Value, json};
 
-    fn hub() -> Held {
+    fn hub() -> MemoryDocuments {
         let servers = [r#"{"id":"b1","labels":["gpu"]}"#, r#"{"id":"b2"}"#, r#"{"id":"not a name"}"#];
         let ended = |id: &str, day: u32| {
             format!(
@@ -209,15 +209,21 @@ mod tests {
         jobs.extend((1..=7).map(|day| ended(&format!("e{day}"), day)));
         let jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
         let beat = r#"{"server":"b1","timestamp":"2025-11-10T11:59:50Z","interval_seconds":30}"#;
-        Held::default()
+        MemoryDocuments::default()
             .rows(Server::PATH, "servers", &servers)
             .rows(Job::PATH, "jobs", &jobs)
             .rows(Pause::PATH, "pauses", &[r#"{"id":"server:b2","by":"b1"}"#])
             .with("heartbeat-b1", "b1/heartbeat.json", beat)
     }
 
-    fn judged(fleet: &Fleet) -> Signs {
-        Signs::compare(fleet.seen.clone(), &mut Observations::begin(&Machine::real()), "hub", None, now())
+    fn judged(fleet: &Fleet) -> Heartbeats {
+        Heartbeats::compare(
+            fleet.seen.clone(),
+            &mut Observations::begin(&Machine::real()),
+            "hub",
+            None,
+            now(),
+        )
     }
 
     #[test]
@@ -232,7 +238,7 @@ mod tests {
     #[test]
     fn a_server_is_shown_with_what_it_holds_ended_last_and_could_claim() {
         let fleet = Fleet::read(&hub()).expect("reads");
-        let ids = |all: &[Told]| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>().join(" ");
+        let ids = |all: &[JobLine]| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>().join(" ");
         for (name, at_work, ended, claimable) in [("b1", "r c", "e7 e6 e5 e4 e3", "g q"), ("b2", "", "", "q")]
         {
             let name = ServerName::new(name).expect("a name");

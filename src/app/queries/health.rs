@@ -5,9 +5,9 @@
 
 use super::servers::unknown;
 use crate::app::documents::{self, SeenBeats};
-use crate::app::every::{Seen, every};
-use crate::app::signs::{Signs, seen_of};
-use crate::app::stale::Undone;
+use crate::app::every::{DocumentRead, every};
+use crate::app::signs::{Heartbeats, seen_of};
+use crate::app::stale::UndoneWrites;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::health::{Broken, Document, Fleet, Known, Report};
 use crate::domain::heartbeat::Freshness;
@@ -20,7 +20,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::server::Server;
 use crate::domain::status::Status;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Snapshot, Stop};
+use crate::ledger::{Abort, Documents as _, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -35,26 +35,26 @@ pub struct Health {
 }
 
 /// What was read to be judged.
-pub struct Looked {
+pub struct HealthInput {
     servers: Table<Server>,
     jobs: Table<Job>,
     locks: Table<Lock>,
     pauses: Table<Pause>,
     statuses: Vec<(ServerName, Option<Status>)>,
     unregistered: Vec<Server>,
-    every: Vec<Seen>,
+    every: Vec<DocumentRead>,
     bad_branches: Vec<BadBranch>,
     hub: String,
     /// The heartbeats of all servers, registered or not.
     pub seen: HashMap<ServerName, SeenBeats>,
 }
 
-impl Looked {
+impl HealthInput {
     /// Reads, also the branches of heartbeats.
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn read(snapshot: &Snapshot<'_>) -> Result<Self, Stop> {
+    pub fn read(snapshot: &Snapshot<'_>) -> Result<Self, Abort> {
         let servers: Table<Server> = documents::or_empty(snapshot)?;
         let names = documents::server_names(snapshot, &servers)?;
         let (locks, pauses) = (documents::or_empty(snapshot)?, documents::or_empty(snapshot)?);
@@ -81,9 +81,9 @@ impl Looked {
     pub fn judge(
         &self,
         query: &Health,
-        signs: &Signs,
+        signs: &Heartbeats,
         me: Option<&ServerName>,
-        undone: &Undone,
+        undone: &UndoneWrites,
     ) -> Result<Report, Refusal> {
         let fleet = Fleet {
             servers: &self.servers,
@@ -122,7 +122,7 @@ impl Looked {
     }
 }
 
-fn known<'a>(name: &'a ServerName, status: Option<&'a Status>, signs: &'a Signs) -> Known<'a> {
+fn known<'a>(name: &'a ServerName, status: Option<&'a Status>, signs: &'a Heartbeats) -> Known<'a> {
     let beats = signs.of(name);
     Known {
         name: name.as_str(),

@@ -1,10 +1,10 @@
 //! Questions about jobs: which there are, how one stands, why it waits, where its log lies.
 
-use super::{List, One, Query, one, readable};
+use super::{List, OneRecord, Query, one, readable};
 use crate::app::archived::all;
-use crate::app::explain::Look;
+use crate::app::explain::ExplainInput;
 use crate::app::observations::Observations;
-use crate::app::signs::Signs;
+use crate::app::signs::Heartbeats;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::queue::Waiting;
@@ -12,7 +12,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::{Action, Expected, Refusal};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub struct ListJobs {
 impl Query for ListJobs {
     type Answer = List<Job>;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Job>, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Job>, Abort> {
         let live: Table<Job> = documents.table()?;
         let mut list = List::of(&live, self.filter.is_empty(), |job| self.filter.is_meant(job));
         if self.archived {
@@ -85,9 +85,9 @@ pub struct ShowJob {
 }
 
 impl Query for ShowJob {
-    type Answer = One<Job>;
+    type Answer = OneRecord<Job>;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<One<Job>, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<OneRecord<Job>, Abort> {
         one(documents, self.id.as_str(), || unknown(&self.id))
     }
 }
@@ -100,7 +100,7 @@ fn unknown(job: &JobId) -> Refusal {
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
-pub fn existing(documents: &impl Documents, id: &JobId) -> Result<Record<Job>, Stop> {
+pub fn existing(documents: &impl Documents, id: &JobId) -> Result<Record<Job>, Abort> {
     readable(documents, id.as_str(), || unknown(id))
 }
 
@@ -114,7 +114,7 @@ pub struct DeadJobs {
 impl Query for DeadJobs {
     type Answer = Vec<JobId>;
 
-    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Vec<JobId>, Stop> {
+    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Vec<JobId>, Abort> {
         let Some(id) = &self.id else {
             let filter = JobFilter { status: vec![JobStatus::Dead], ..JobFilter::default() };
             let dead = ListJobs { filter, archived: false }.run(documents, now)?;
@@ -141,26 +141,26 @@ impl ExplainJob {
     ///
     /// # Errors
     /// When there is no such job, or a document cannot be read.
-    pub fn read(&self, documents: &impl Documents) -> Result<Asked, Stop> {
+    pub fn read(&self, documents: &impl Documents) -> Result<JobAnswer, Abort> {
         let job = existing(documents, &self.id)?;
-        let look = if job.status == JobStatus::Queued { Some(Look::at(documents)?) } else { None };
-        Ok(Asked { job, look })
+        let look = if job.status == JobStatus::Queued { Some(ExplainInput::at(documents)?) } else { None };
+        Ok(JobAnswer { job, look })
     }
 }
 
 /// A job about which was asked.
-pub struct Asked {
+pub struct JobAnswer {
     job: Record<Job>,
     /// Of one that waits: the queue and the servers.
-    pub look: Option<Look>,
+    pub look: Option<ExplainInput>,
 }
 
-impl Asked {
+impl JobAnswer {
     /// The answer as of `now`, and with the `signs` of life of the servers where it waits.
     #[must_use]
     pub fn explain(
         self,
-        signs: Option<&Signs>,
+        signs: Option<&Heartbeats>,
         place: &str,
         observed: &mut Observations,
         now: Timestamp,
@@ -222,7 +222,7 @@ pub struct LogPlace {
 impl Query for FindLog {
     type Answer = FoundLog;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<FoundLog, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<FoundLog, Abort> {
         let job = existing(documents, &self.id)?;
         let is_final = job.status.is_final();
         let Some(path) = job.log.clone() else { return Ok(FoundLog { place: None, is_final }) };
@@ -242,7 +242,7 @@ impl LogPlace {
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn read(&self, documents: &impl Documents) -> Result<Option<Vec<u8>>, Stop> {
+    pub fn read(&self, documents: &impl Documents) -> Result<Option<Vec<u8>>, Abort> {
         let document = documents.document(&self.branch, &self.path)?;
         Ok(document.map(|document| document.bytes().to_vec()))
     }
@@ -251,7 +251,7 @@ impl LogPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::{answer, ids, now};
     use crate::domain::table::Row as _;
     use crate::machine::Machine;
@@ -260,7 +260,7 @@ mod tests {
 
     const ARCHIVE: &str = "coordination/archive/jobs-2025-10.json";
 
-    fn hub() -> Held {
+    fn hub() -> MemoryDocuments {
         let live = [
             r#"{"id":"a","status":"queued","x":1}"#,
             r#"{"id":"b","status":"running","assigned_to":"b1","log":"b1/logs/x-b.log"}"#,
@@ -270,7 +270,7 @@ mod tests {
             r#"{"id":"e","status":"queued","token":2,"reason":"x"}"#,
         ];
         let archived = [r#"{"id":"old","status":"failed","assigned_to":"b2","log":"b2/logs/x-old.log"}"#];
-        Held::default().rows(Job::PATH, "jobs", &live).rows(ARCHIVE, "jobs", &archived)
+        MemoryDocuments::default().rows(Job::PATH, "jobs", &live).rows(ARCHIVE, "jobs", &archived)
     }
 
     fn id(name: &str) -> JobId {
@@ -362,7 +362,7 @@ mod tests {
             let asked = ExplainJob { id: id(name) }.read(&hub()).expect("reads");
             assert_eq!(asked.look.is_some(), waits, "{name}");
             let mut observed = Observations::begin(&Machine::real());
-            let signs = Signs::compare(HashMap::new(), &mut observed, "hub", None, now());
+            let signs = Heartbeats::compare(HashMap::new(), &mut observed, "hub", None, now());
             let answer = asked.explain(Some(&signs), "hub", &mut observed, signs.clock.now);
             let told = serde_json::to_value(&answer).expect("serialises");
             assert_eq!((&told["id"], &told["status"]), (&json!(name), &json!(status)));

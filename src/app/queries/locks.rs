@@ -10,7 +10,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::Refusal;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::ops::Deref;
@@ -78,7 +78,7 @@ pub struct Locks {
 impl Query for ListLocks {
     type Answer = Locks;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Locks, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Locks, Abort> {
         let locks: Table<Lock> = documents.table()?;
         let items = locks.shared().cloned().map(ShownLock).collect();
         Ok(Locks { items, unreadable: broken(&locks) })
@@ -105,7 +105,7 @@ pub enum OneLock {
 impl Query for ShowLock {
     type Answer = OneLock;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<OneLock, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<OneLock, Abort> {
         let locks: Table<Lock> = documents.table()?;
         let name = self.name.as_str();
         if let Some(lock) = locks.shared().find(|lock| lock.name == name) {
@@ -120,7 +120,7 @@ impl Query for ShowLock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::answer;
     use crate::domain::table::Row as _;
 
@@ -132,7 +132,7 @@ mod tests {
             "done": {"locked_by": "b1", "done_at": "2025-11-01T00:00:00Z"},
             "bad": {"locked_by": ["b1"]}
         }}"#;
-        let hub = Held::of(&[(Lock::PATH, text)]);
+        let hub = MemoryDocuments::of(&[(Lock::PATH, text)]);
         let shown = |name: &str| answer(&ShowLock { name: LockName::new(name).expect(name) }, &hub);
         for (name, state) in [("free", "free"), ("held", "held"), ("done", "done"), ("bad", "held")] {
             let shown = shown(name).expect(name);

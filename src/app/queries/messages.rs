@@ -2,14 +2,14 @@
 
 use super::{List, Query, Unreadable, readable, unreadable_of};
 use crate::app::archived::all;
-use crate::app::commands::message::{Mark, MarkMessages};
+use crate::app::commands::message::{MarkAs, MarkMessages};
 use crate::domain::id::{MessageId, ServerName};
-use crate::domain::message::{Message, Which, thread_of};
+use crate::domain::message::{Message, MessageRef, thread_of};
 use crate::domain::record::Record;
 use crate::domain::refusal::{Action, Refusal};
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Deserialize, Serialize};
 
 /// Which messages. What is empty asks for nothing.
@@ -55,7 +55,7 @@ pub struct ListMessages {
 impl Query for ListMessages {
     type Answer = List<Message>;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Message>, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Message>, Abort> {
         let all: Table<Message> = documents.table()?;
         Ok(List::of(&all, self.filter.is_empty(), |message| self.filter.is_meant(message)))
     }
@@ -72,7 +72,7 @@ pub struct Inbox {
 
 /// What it reads.
 #[derive(Debug, Serialize)]
-pub struct Opened {
+pub struct InboxPage {
     /// The messages, in the order in which they were named or came.
     #[serde(serialize_with = "super::as_stored")]
     pub messages: Vec<Record<Message>>,
@@ -82,33 +82,33 @@ pub struct Opened {
     server: ServerName,
 }
 
-impl Opened {
+impl InboxPage {
     /// What marks as read what was shown and nothing else, whatever else has one of these ids or came since;
     /// `None` when nothing of it is for who reads. Nothing is marked before it was shown.
     #[must_use]
     pub fn marks(&self) -> Option<MarkMessages> {
         let mine = self.messages.iter().filter(|message| message.is_for(&self.server));
-        let which: Vec<Which> = mine.map(|message| Which::of(message)).collect();
+        let which: Vec<MessageRef> = mine.map(|message| MessageRef::of(message)).collect();
         let server = self.server.clone();
-        (!which.is_empty()).then(|| MarkMessages { server, ids: Vec::new(), which, mark: Mark::Read })
+        (!which.is_empty()).then(|| MarkMessages { server, ids: Vec::new(), which, mark: MarkAs::Read })
     }
 }
 
 impl Query for Inbox {
-    type Answer = Opened;
+    type Answer = InboxPage;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Opened, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<InboxPage, Abort> {
         let all: Table<Message> = documents.table()?;
         let server = self.server.clone();
         if self.ids.is_empty() {
             let unread = all.rows().filter(|message| is_unread(message, &server)).cloned().collect();
-            return Ok(Opened { messages: unread, left_out: unreadable_of(&all), server });
+            return Ok(InboxPage { messages: unread, left_out: unreadable_of(&all), server });
         }
         let mut messages = Vec::new();
         for id in &self.ids {
             messages.extend(self.named(id, &all, documents)?);
         }
-        Ok(Opened { messages, left_out: Vec::new(), server })
+        Ok(InboxPage { messages, left_out: Vec::new(), server })
     }
 }
 
@@ -119,7 +119,7 @@ impl Inbox {
         id: &MessageId,
         all: &Table<Message>,
         documents: &impl Documents,
-    ) -> Result<Vec<Record<Message>>, Stop> {
+    ) -> Result<Vec<Record<Message>>, Abort> {
         let named = || all.rows().filter(|message| message.id == id.as_str());
         let has_mine = named().any(|message| message.is_for(&self.server));
         let meant: Vec<Record<Message>> =
@@ -139,21 +139,21 @@ pub struct Thread {
 }
 
 impl Query for Thread {
-    type Answer = Said;
+    type Answer = ThreadMessages;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Said, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ThreadMessages, Abort> {
         let all = all::<Message>(documents, None)?;
         let messages: Vec<Record<Message>> = thread_of(&all, self.id.as_str()).into_iter().cloned().collect();
         if messages.is_empty() {
             return Err(unknown(&self.id).into());
         }
-        Ok(Said { messages })
+        Ok(ThreadMessages { messages })
     }
 }
 
 /// The messages of a thread.
 #[derive(Debug, Serialize)]
-pub struct Said {
+pub struct ThreadMessages {
     /// They.
     #[serde(serialize_with = "super::as_stored")]
     pub messages: Vec<Record<Message>>,
@@ -166,14 +166,14 @@ fn unknown(id: &MessageId) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::{answer, ids, now};
     use crate::domain::table::Row as _;
     use serde_json::{Value, json};
 
     const ARCHIVE: &str = "coordination/archive/messages-2025-10.json";
 
-    fn hub() -> Held {
+    fn hub() -> MemoryDocuments {
         let live = [
             r#"{"id":"m1","from":"a","to":"b","subject":"one","timestamp":"2025-11-01T00:00:00Z"}"#,
             r#"{"id":"m2","from":"b","to":"all","subject":"two"}"#,
@@ -183,7 +183,7 @@ mod tests {
             r#"{"id":"m4","from":"c","to":"b"}"#,
         ];
         let archived = [r#"{"id":"m0","from":"a","to":"c","timestamp":"2025-10-01T00:00:00Z"}"#];
-        Held::default().rows(Message::PATH, "messages", &live).rows(ARCHIVE, "messages", &archived)
+        MemoryDocuments::default().rows(Message::PATH, "messages", &live).rows(ARCHIVE, "messages", &archived)
     }
 
     fn told(value: &Value) -> String {
@@ -241,7 +241,7 @@ mod tests {
             let which = marks.iter().flat_map(|marks| &marks.which);
             let which: Vec<&str> = which.map(|which| which.id.as_str()).collect();
             assert_eq!(which.join(" "), marked, "{server} {named:?}");
-            assert!(marks.is_none_or(|marks| marks.ids.is_empty() && marks.mark == Mark::Read));
+            assert!(marks.is_none_or(|marks| marks.ids.is_empty() && marks.mark == MarkAs::Read));
         }
     }
 

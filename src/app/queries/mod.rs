@@ -15,12 +15,12 @@ pub mod queue;
 pub mod servers;
 pub mod statuses;
 
-use crate::app::archived::{Named, look_up};
+use crate::app::archived::{IdMatch, look_up};
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::{Action, Refusal};
-use crate::domain::table::{Row, Table, Trouble};
+use crate::domain::table::{RecordTrouble, Row, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::borrow::Borrow;
@@ -38,7 +38,7 @@ pub trait Query {
     ///
     /// # Errors
     /// The refusal where what was asked for is not there, or a document that cannot be read.
-    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Self::Answer, Stop>;
+    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Self::Answer, Abort>;
 }
 
 /// A record that cannot be read.
@@ -47,7 +47,7 @@ pub struct Unreadable {
     /// What can be made out of it, with what is wrong.
     pub shown: Value,
     /// Where it is, and what is wrong with it.
-    pub trouble: Trouble,
+    pub trouble: RecordTrouble,
 }
 
 impl Serialize for Unreadable {
@@ -95,13 +95,13 @@ fn as_stored<T: View, R: Borrow<Record<T>>, S: Serializer>(
 
 /// What an id names.
 #[derive(Debug)]
-pub enum One<T> {
+pub enum OneRecord<T> {
     Record(Record<T>),
     /// One that cannot be read.
     Unreadable(Unreadable),
 }
 
-impl<T: Row> Serialize for One<T> {
+impl<T: Row> Serialize for OneRecord<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Record(record) => record.raw().serialize(serializer),
@@ -118,11 +118,11 @@ pub(super) fn one<T: Row>(
     documents: &impl Documents,
     id: &str,
     missing: impl FnOnce() -> Refusal,
-) -> Result<One<T>, Stop> {
+) -> Result<OneRecord<T>, Abort> {
     match look_up(documents, id)? {
-        Named::Record(record) => Ok(One::Record(record)),
-        Named::Unreadable(shown, trouble) => Ok(One::Unreadable(Unreadable { shown, trouble })),
-        Named::Nothing => Err(missing().into()),
+        IdMatch::Record(record) => Ok(OneRecord::Record(record)),
+        IdMatch::Unreadable(shown, trouble) => Ok(OneRecord::Unreadable(Unreadable { shown, trouble })),
+        IdMatch::Nothing => Err(missing().into()),
     }
 }
 
@@ -134,17 +134,19 @@ pub(super) fn readable<T: Row>(
     documents: &impl Documents,
     id: &str,
     missing: impl FnOnce() -> Refusal,
-) -> Result<Record<T>, Stop> {
+) -> Result<Record<T>, Abort> {
     match one(documents, id, missing)? {
-        One::Record(record) => Ok(record),
-        One::Unreadable(Unreadable { trouble, .. }) => Err(trouble.refusal(Action::Show, &trouble.id).into()),
+        OneRecord::Record(record) => Ok(record),
+        OneRecord::Unreadable(Unreadable { trouble, .. }) => {
+            Err(trouble.refusal(Action::Show, &trouble.id).into())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use serde_json::to_value;
 
     pub(super) const NOW: &str = "2025-11-10T12:00:00Z";
@@ -154,10 +156,10 @@ mod tests {
     }
 
     /// What a query answers, or why not.
-    pub(super) fn answer<Q: Query>(query: &Q, hub: &Held) -> Result<Value, String> {
+    pub(super) fn answer<Q: Query>(query: &Q, hub: &MemoryDocuments) -> Result<Value, String> {
         match query.run(hub, now()) {
             Ok(answer) => Ok(to_value(&answer).expect("serialises")),
-            Err(Stop::Refused(refusal)) => Err(refusal.code().to_string()),
+            Err(Abort::Refused(refusal)) => Err(refusal.code().to_string()),
             Err(stop) => Err(stop.to_string()),
         }
     }

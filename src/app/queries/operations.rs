@@ -6,12 +6,12 @@
 use super::Query;
 use crate::app::answer::stands;
 use crate::app::commands::Operation;
-use crate::app::journal::Entry;
-use crate::app::submit::Place;
+use crate::app::journal::JournalEntry;
+use crate::app::submit::HubRef;
 use crate::domain::id::OpId;
 use crate::domain::time::Timestamp;
 use crate::ledger::Location;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use crate::machine::environment;
 use serde::Serialize;
 use serde_json::Value;
@@ -66,7 +66,7 @@ pub struct ListedOperation {
 }
 
 impl ListedOperation {
-    fn of(entry: Entry, state: State) -> Self {
+    fn of(entry: JournalEntry, state: State) -> Self {
         Self {
             hub: Location::parse(&entry.hub, &environment::home()).shown(),
             settled: entry.answer.is_some(),
@@ -82,27 +82,27 @@ impl ListedOperation {
 
     /// One that was begun and not settled.
     #[must_use]
-    pub fn unsettled(entry: Entry) -> Self {
+    pub fn unsettled(entry: JournalEntry) -> Self {
         Self::of(entry, State::NotSettled)
     }
 }
 
 /// Operations that were answered, of which is asked what still counts.
 #[derive(Debug)]
-pub struct WhatStands {
-    pub entries: Vec<Entry>,
+pub struct StandingOf {
+    pub entries: Vec<JournalEntry>,
     /// The hub that is asked, if there is one: of others it knows nothing.
-    pub here: Option<Place>,
+    pub here: Option<HubRef>,
 }
 
-impl Query for WhatStands {
+impl Query for StandingOf {
     /// Of each entry whether what it handed out is still whose it was; `None` of what cannot be over, or was
     /// handed out elsewhere.
     type Answer = Vec<Option<bool>>;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Vec<Option<bool>>, Stop> {
-        let is_here = |entry: &Entry| self.here.as_ref().is_some_and(|here| here.is_of(entry));
-        let asked = |entry: &Entry| match &entry.answer {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Vec<Option<bool>>, Abort> {
+        let is_here = |entry: &JournalEntry| self.here.as_ref().is_some_and(|here| here.is_of(entry));
+        let asked = |entry: &JournalEntry| match &entry.answer {
             Some(answer) if is_here(entry) => stands(answer, entry.operation.taker(), documents),
             _ => Ok(None),
         };
@@ -110,7 +110,7 @@ impl Query for WhatStands {
     }
 }
 
-impl WhatStands {
+impl StandingOf {
     /// Those that are listed as of `now`, and the ids of those that are over and may be forgotten. `asked` is the
     /// answer; nothing where the hub could not be asked.
     #[must_use]
@@ -132,27 +132,27 @@ impl WhatStands {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::now;
     use crate::domain::lock::Lock;
     use crate::domain::table::Row as _;
     use serde_json::json;
 
-    fn entry(number: u32, name: &str, hours: u64, answer: Value) -> Entry {
+    fn entry(number: u32, name: &str, hours: u64, answer: Value) -> JournalEntry {
         let at = now().before(Duration::from_secs(hours * 3600));
         let operation = json!({"verb": "release_lock", "name": "deploy", "server": "b1", "token": 1});
         let text = json!({"op": format!("00000000-0000-7000-8000-{number:012}"), "hub": "/hub", "branch": "main",
             "name": name, "at": at, "envelope": {"guards": [], "beat": null}, "operation": operation});
-        let entry: Entry = serde_json::from_value(text).expect("an entry");
-        Entry { answer: Some(answer), ..entry }
+        let entry: JournalEntry = serde_json::from_value(text).expect("an entry");
+        JournalEntry { answer: Some(answer), ..entry }
     }
 
     #[test]
     fn what_was_handed_out_is_listed_while_it_counts_and_what_cannot_be_asked_for_a_day() {
         let locks = r#"{"locks": {"deploy": {"locked_by": "b1", "token": 4}}}"#;
-        let hub = Held::of(&[(Lock::PATH, locks)]);
+        let hub = MemoryDocuments::of(&[(Lock::PATH, locks)]);
         let lock = |token: u64| json!({"name": "deploy", "token": token, "lease_seconds": 60});
-        let here = Place { hub: "/hub".to_owned(), branch: "main".to_owned(), name: "one".to_owned() };
+        let here = HubRef { hub: "/hub".to_owned(), branch: "main".to_owned(), name: "one".to_owned() };
         for (name, hours, answer, expected) in [
             ("one", 1, lock(4), Some(State::Stands)),
             ("one", 99, lock(4), Some(State::Stands)),
@@ -163,16 +163,16 @@ mod tests {
             ("one", 25, json!(["msg_1"]), None),
         ] {
             let entries = vec![entry(1, name, hours, answer.clone())];
-            let query = WhatStands { entries, here: Some(here.clone()) };
+            let query = StandingOf { entries, here: Some(here.clone()) };
             let asked = query.run(&hub, now()).expect("asks");
             let (listed, over) = query.told(Some(asked), now());
             assert_eq!(listed.first().map(|one| one.state), expected, "{name} {hours} {answer}");
             assert_eq!(over.len(), usize::from(expected.is_none()), "{name} {hours} {answer}");
         }
-        let query = WhatStands { entries: vec![entry(1, "one", 1, lock(3))], here: Some(here) };
+        let query = StandingOf { entries: vec![entry(1, "one", 1, lock(3))], here: Some(here) };
         let told = json!(query.told(None, now()).0);
         assert_eq!((&told[0]["settled"], &told[0]["state"]), (&json!(true), &json!("answered")));
-        let begun = Entry { answer: None, ..entry(2, "one", 1, json!(1)) };
+        let begun = JournalEntry { answer: None, ..entry(2, "one", 1, json!(1)) };
         let told = json!(ListedOperation::unsettled(begun));
         assert_eq!((&told["settled"], told.get("state"), told.get("answer")), (&json!(false), None, None));
     }

@@ -8,7 +8,7 @@ use crate::domain::record::Record;
 use crate::domain::statistics;
 use crate::domain::table::Table;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct Holding {
 impl Query for Pauses {
     type Answer = Holding;
 
-    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Holding, Stop> {
+    fn run(&self, documents: &impl Documents, now: Timestamp) -> Result<Holding, Abort> {
         let pauses: Table<Pause> = documents.table()?;
         let items = pauses.shared().filter(|pause| pause.holds(now)).cloned().collect();
         Ok(Holding { items, unreadable: unreadable_of(&pauses) })
@@ -46,7 +46,7 @@ pub struct Statistics {
 impl Query for Statistics {
     type Answer = statistics::Statistics;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<statistics::Statistics, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<statistics::Statistics, Abort> {
         Ok(statistics::Statistics::of(&all::<Job>(documents, self.since)?, self.since))
     }
 }
@@ -54,7 +54,7 @@ impl Query for Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::{answer, now};
     use crate::domain::table::Row as _;
     use serde_json::json;
@@ -69,7 +69,7 @@ mod tests {
             r#"{"id":"label:fast","until":["never"]}"#,
             r#"{"id":"label:slow","by":{}}"#,
         ];
-        let hub = Held::default().rows(Pause::PATH, "pauses", &rows);
+        let hub = MemoryDocuments::default().rows(Pause::PATH, "pauses", &rows);
         let told = answer(&Pauses {}, &hub).expect("a list");
         let ids = |part: &str| {
             let all = told[part].as_array().into_iter().flatten();
@@ -91,7 +91,7 @@ mod tests {
         let archived = [job("d", 8, "completed")];
         let archived: Vec<&str> = archived.iter().map(String::as_str).collect();
         let archive = "coordination/archive/jobs-2025-11.json";
-        let hub = Held::default().rows(Job::PATH, "jobs", &live).rows(archive, "jobs", &archived);
+        let hub = MemoryDocuments::default().rows(Job::PATH, "jobs", &live).rows(archive, "jobs", &archived);
         for (days, completed, failed) in [(None, 2, 1), (Some(3), 2, 0), (Some(2), 1, 0)] {
             let since = days.map(|days| now().before(Duration::from_secs(days * 86_400)));
             let told = answer(&Statistics { since }, &hub).expect("figures");

@@ -6,9 +6,9 @@ use crate::domain::id::ServerName;
 use crate::domain::record::Record;
 use crate::domain::refusal::{Action, Refusal};
 use crate::domain::server::Server;
-use crate::domain::table::{Table, Trouble};
+use crate::domain::table::{RecordTrouble, Table};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, Stop};
+use crate::ledger::{Abort, Documents};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::ops::Deref;
@@ -21,7 +21,7 @@ pub struct Registered {}
 impl Query for Registered {
     type Answer = List<Server>;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Server>, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<List<Server>, Abort> {
         Ok(List::of(&documents.table()?, true, |_| true))
     }
 }
@@ -54,7 +54,7 @@ impl Serialize for ShownServer {
 }
 
 impl ShownServer {
-    fn of(record: &Arc<Record<Server>>, documents: &impl Documents) -> Result<Self, Stop> {
+    fn of(record: &Arc<Record<Server>>, documents: &impl Documents) -> Result<Self, Abort> {
         let record = Arc::clone(record);
         let Ok(name) = ServerName::new(&record.id) else {
             return Ok(Self { record, last_heartbeat: None, broken: Vec::new() });
@@ -76,16 +76,16 @@ pub struct Servers {
     pub items: Vec<ShownServer>,
     /// The records of the registry that are no good.
     #[serde(skip)]
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<RecordTrouble>,
 }
 
 impl Query for ListServers {
     type Answer = Servers;
     const HEARTBEATS: bool = true;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Servers, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Servers, Abort> {
         let registry: Table<Server> = documents.table()?;
-        let items: Result<_, Stop> = registry.shared().map(|one| ShownServer::of(one, documents)).collect();
+        let items: Result<_, Abort> = registry.shared().map(|one| ShownServer::of(one, documents)).collect();
         Ok(Servers { items: items?, troubles: registry.troubles() })
     }
 }
@@ -100,7 +100,7 @@ impl Query for ShowServer {
     type Answer = ShownServer;
     const HEARTBEATS: bool = true;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownServer, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownServer, Abort> {
         let registry: Table<Server> = documents.table()?;
         let found = registry.shared().find(|server| server.id == self.name.as_str());
         ShownServer::of(found.ok_or_else(|| unknown(&self.name, Action::Show))?, documents)
@@ -114,14 +114,14 @@ pub(super) fn unknown(server: &ServerName, action: Action) -> Refusal {
 
 /// A machine, as it registers a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
+pub struct ThisMachine {
     /// Its id, if it has one.
     pub id: Option<String>,
     /// Its own name.
     pub host: String,
 }
 
-impl Machine {
+impl ThisMachine {
     /// Whether it registered `server`, as far as the record tells.
     fn is_of(&self, server: &Server) -> bool {
         server.is_of(self.id.as_deref(), &self.host)
@@ -134,7 +134,7 @@ impl Machine {
 pub struct WhoseName {
     pub name: ServerName,
     /// Who asks.
-    pub here: Machine,
+    pub here: ThisMachine,
 }
 
 /// Whose it is.
@@ -155,7 +155,7 @@ pub enum Owner {
 impl Query for WhoseName {
     type Answer = Owner;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Owner, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Owner, Abort> {
         let registry: Table<Server> = documents.table()?;
         let Some(server) = registry.get(self.name.as_str()) else { return Ok(Owner::Nobody) };
         let is_on_this_host = server.host.as_ref() == Some(&self.here.host);
@@ -187,7 +187,7 @@ impl Query for MayReplace {
     type Answer = Standing;
     const HEARTBEATS: bool = true;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Standing, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Standing, Abort> {
         let Self(WhoseName { name, here }) = self;
         let registry: Table<Server> = or_empty(documents)?;
         let Some(server) = registry.get(name.as_str()) else { return Ok(Standing::Another) };
@@ -202,11 +202,11 @@ impl Query for MayReplace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::answer;
     use crate::domain::table::Row as _;
 
-    fn hub() -> Held {
+    fn hub() -> MemoryDocuments {
         let rows = [
             r#"{"id":"b1","host":"one","machine":"m1","labels":["gpu"],"x":1}"#,
             r#"{"id":"b2","host":"two"}"#,
@@ -214,7 +214,7 @@ mod tests {
             r#"{"id":"b3","machine":"m3"}"#,
         ];
         let beat = |at: &str| format!(r#"{{"server":"b1","timestamp":"{at}"}}"#);
-        Held::default()
+        MemoryDocuments::default()
             .rows(Server::PATH, "servers", &rows)
             .with("main", "b1/heartbeat.json", &beat("2025-11-10T11:00:00Z"))
             .with("heartbeat-b1", "b1/heartbeat.json", &beat("2025-11-10T11:59:00Z"))
@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn whose(server: &str, id: Option<&str>, host: &str) -> WhoseName {
-        let here = Machine { id: id.map(str::to_owned), host: host.to_owned() };
+        let here = ThisMachine { id: id.map(str::to_owned), host: host.to_owned() };
         WhoseName { name: name(server), here }
     }
 

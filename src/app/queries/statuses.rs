@@ -7,7 +7,7 @@ use crate::domain::record::Record;
 use crate::domain::refusal::{Kind, Refusal};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Documents, LedgerError, Stop};
+use crate::ledger::{Abort, Documents, LedgerError};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::ops::Deref;
@@ -36,7 +36,7 @@ impl Serialize for ShownStatus {
     }
 }
 
-fn status_of(server: &ServerName, documents: &impl Documents) -> Result<Option<ShownStatus>, Stop> {
+fn status_of(server: &ServerName, documents: &impl Documents) -> Result<Option<ShownStatus>, Abort> {
     let status = documents.record::<Status>(&Status::path(server))?;
     Ok(status.map(|status| ShownStatus { server: server.clone(), status }))
 }
@@ -57,13 +57,13 @@ pub struct Statuses {
 impl Query for ListStatuses {
     type Answer = Statuses;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Statuses, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<Statuses, Abort> {
         let registry = documents.table()?;
         let (mut items, mut broken) = (Vec::new(), Vec::new());
         for name in server_names(documents, &registry)? {
             match status_of(&name, documents) {
                 Ok(status) => items.extend(status),
-                Err(Stop::Fault(LedgerError::Document(error))) => broken.push(error.to_string()),
+                Err(Abort::Fault(LedgerError::Document(error))) => broken.push(error.to_string()),
                 Err(error) => return Err(error),
             }
         }
@@ -81,7 +81,7 @@ pub struct ShowStatus {
 impl Query for ShowStatus {
     type Answer = ShownStatus;
 
-    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownStatus, Stop> {
+    fn run(&self, documents: &impl Documents, _: Timestamp) -> Result<ShownStatus, Abort> {
         let none = || Refusal::NotFound { kind: Kind::Status, id: self.server.to_string() };
         Ok(status_of(&self.server, documents)?.ok_or_else(none)?)
     }
@@ -90,13 +90,13 @@ impl Query for ShowStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::held::Held;
+    use crate::app::held::MemoryDocuments;
     use crate::app::queries::tests::answer;
     use serde_json::json;
 
     #[test]
     fn a_status_is_that_of_its_folder_and_one_that_cannot_be_read_hides_no_other() {
-        let hub = Held::of(&[
+        let hub = MemoryDocuments::of(&[
             ("coordination/servers.json", r#"{"servers": [{"id": "b3"}, {"id": "b4"}]}"#),
             ("b1/status.json", r#"{"status": "idle", "x": 1}"#),
             ("b2/status.json", "["),

@@ -4,12 +4,12 @@
 //! what was brought back and is archived again is taken out of the archive.
 
 use super::super::archived;
-use super::{Ids, Look, Place, at, held, readable};
+use super::{Ids, StaleCheck, TableChange, at, held, readable};
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::ARCHIVE;
-use crate::ledger::{Below, History, Stop, table_at};
+use crate::ledger::{Abort, BelowManual, History, table_at};
 
-impl Look<'_> {
+impl StaleCheck<'_> {
     /// The archives called `name` that are touched.
     pub(super) fn touched_archives(&self, name: &str) -> Vec<String> {
         let begin = format!("{ARCHIVE}/{name}-");
@@ -18,7 +18,7 @@ impl Look<'_> {
     }
 
     /// The live table of `T` and its archives as they are put back.
-    pub(super) fn with_archives<T: Row>(&mut self) -> Result<(), Stop> {
+    pub(super) fn with_archives<T: Row>(&mut self) -> Result<(), Abort> {
         let touched = self.touched_archives(T::FIELD);
         if touched.is_empty() && !self.touched.contains(T::PATH) {
             return Ok(());
@@ -65,7 +65,7 @@ impl Look<'_> {
     }
 
     /// Those of `ids` that were live as ours left it.
-    fn live_in_ours<T: Row>(&self, live: &Place<T>, ids: &Ids) -> Result<Ids, Stop> {
+    fn live_in_ours<T: Row>(&self, live: &TableChange<T>, ids: &Ids) -> Result<Ids, Abort> {
         let mut found = Ids::new();
         if !ids.is_empty() {
             for one in &live.below.ours {
@@ -82,10 +82,10 @@ impl Look<'_> {
 /// what is archived is not done again for that. Read only where somebody asks: archives may be long.
 fn archived_ids<T: Row>(
     hub: &dyn History,
-    below: &Below,
-    archives: &[Place<T>],
+    below: &BelowManual,
+    archives: &[TableChange<T>],
     is_meant: &dyn Fn(&str) -> bool,
-) -> Result<Ids, Stop> {
+) -> Result<Ids, Abort> {
     let mut ids = Ids::new();
     for archive in archives {
         ids.extend(archive.table.rows().map(|row| row.id().to_owned()));

@@ -5,17 +5,17 @@
 //! over: nobody can tell that by another's clock, and whoever needs the lock watches it and takes it over as
 //! ever. The highest token never goes down, whatever became of the document.
 
-use super::{Look, Place, at};
+use super::{StaleCheck, TableChange, at};
 use crate::domain::high_water::HighWater;
 use crate::domain::lease::token_problem;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
 use crate::domain::table::Row as _;
-use crate::ledger::Stop;
+use crate::ledger::Abort;
 use std::collections::BTreeSet;
 
-impl Look<'_> {
+impl StaleCheck<'_> {
     /// Locks and marks as they are put back.
-    pub(super) fn locks(&mut self) -> Result<(), Stop> {
+    pub(super) fn locks(&mut self) -> Result<(), Abort> {
         let locks = self.restored::<Lock>(Lock::PATH, "", is_ours)?;
         if !self.touched.contains(Lock::PATH) && !self.touched.contains(HighWater::PATH) {
             return Ok(());
@@ -42,7 +42,7 @@ impl Look<'_> {
     }
 
     /// The tokens that ours had noted.
-    fn noted(&self, marks: &Place<HighWater>) -> Result<Vec<(String, u64)>, Stop> {
+    fn noted(&self, marks: &TableChange<HighWater>) -> Result<Vec<(String, u64)>, Abort> {
         let mut noted = Vec::new();
         for one in &marks.below.ours {
             let known = at::<HighWater>(&one.ours, HighWater::PATH, self.hub)?;
@@ -53,7 +53,7 @@ impl Look<'_> {
     }
 
     /// The tokens that ours had given, and that are not known from the locks, as they are put back.
-    fn given(&self, locks: Option<&Place<Lock>>) -> Result<Vec<(String, u64)>, Stop> {
+    fn given(&self, locks: Option<&TableChange<Lock>>) -> Result<Vec<(String, u64)>, Abort> {
         let mut given = Vec::new();
         let Some(locks) = locks else { return Ok(given) };
         for one in &locks.below.ours {

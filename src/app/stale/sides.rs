@@ -3,11 +3,11 @@
 use super::{Ids, at, groups_of, is_same};
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table};
-use crate::ledger::{Base, History, Stop};
+use crate::ledger::{Abort, History, OwnBase};
 
 /// What one side left.
-pub(super) struct Left<T> {
-    pub(super) base: Base,
+pub(super) struct SideLeft<T> {
+    pub(super) base: OwnBase,
     /// Its table.
     pub(super) known: Table<T>,
     /// The records that come back as they are in that.
@@ -16,7 +16,7 @@ pub(super) struct Left<T> {
 
 /// Has each record come back from one side alone: from the one that changed it since both parted. Where both
 /// did, from the one where it has come further.
-pub(super) fn part<T: Row>(sides: &mut [Left<T>], path: &str, hub: &dyn History) -> Result<(), Stop> {
+pub(super) fn part<T: Row>(sides: &mut [SideLeft<T>], path: &str, hub: &dyn History) -> Result<(), Abort> {
     for index in 1..sides.len() {
         let (earlier, others) = sides.split_at_mut(index);
         let Some(one) = others.first_mut() else { break };
@@ -35,12 +35,12 @@ pub(super) fn part<T: Row>(sides: &mut [Left<T>], path: &str, hub: &dyn History)
 
 /// Those of `ids` that come back from `one` and not from `other`.
 fn later<T: Row>(
-    one: &Left<T>,
-    other: &Left<T>,
+    one: &SideLeft<T>,
+    other: &SideLeft<T>,
     ids: &Ids,
     path: &str,
     hub: &dyn History,
-) -> Result<Ids, Stop> {
+) -> Result<Ids, Abort> {
     let parted = one.base.beside.iter().find(|(_, beside)| *beside == other.base.ours);
     let before = match parted {
         Some((Some(before), _)) => at::<T>(before, path, hub)?,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::lock::Lock;
-use crate::ledger::{Documents, Earlier, IsWhole, Sides, StoreCause, VisitVersion};
+use crate::ledger::{Documents, EarlierContent, IsWhole, MergeSides, StoreCause, VisitVersion};
 
 const JOBS: &str = Job::PATH;
 const MESSAGES: &str = Message::PATH;
@@ -104,15 +104,15 @@ impl History for Hub {
         Ok(())
     }
 
-    fn sides(&self, _: &str, _: &IsWhole<'_>) -> Result<Sides, LedgerError> {
-        Ok(Sides::default())
+    fn sides(&self, _: &str, _: &IsWhole<'_>) -> Result<MergeSides, LedgerError> {
+        Ok(MergeSides::default())
     }
 
     fn below_foreign(
         &self,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
-        let mut below = Below::default();
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError> {
+        let mut below = BelowManual::default();
         let mut top = self.commits.len() - 1;
         for (index, (by, _)) in self.commits.iter().enumerate().rev() {
             let before = index.checked_sub(1).map(version);
@@ -125,14 +125,14 @@ impl History for Hub {
                     continue;
                 }
             };
-            let one = Ours { version: version(index), unchecked };
+            let one = OwnCommit { version: version(index), unchecked };
             let is_last = is_final(&one)?;
             if is_last && index + 1 == self.commits.len() && one.unchecked.is_empty() {
                 return Ok(None);
             }
             let newer = below.meant.len();
             let ours = one.version.clone();
-            below.ours.push(Base { ours, top: version(top), newer, beside: Vec::new() });
+            below.ours.push(OwnBase { ours, top: version(top), newer, beside: Vec::new() });
             if is_last {
                 below.unchecked = one.unchecked;
                 return Ok(Some(below));
@@ -145,10 +145,10 @@ impl History for Hub {
         Ok(Some(below))
     }
 
-    fn earlier(&self, of: &Version, _path: &str) -> Result<Earlier, LedgerError> {
+    fn earlier(&self, of: &Version, _path: &str) -> Result<EarlierContent, LedgerError> {
         let versions: Vec<Version> = (0..number(of)).rev().map(version).collect();
         let near = versions.len().min(self.near);
-        Ok(Earlier { versions, near, is_cut: self.is_shallow })
+        Ok(EarlierContent { versions, near, is_cut: self.is_shallow })
     }
 
     fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
@@ -171,7 +171,7 @@ impl History for Hub {
     }
 }
 
-fn undone(hub: &Hub) -> Result<Undone, Stop> {
+fn undone(hub: &Hub) -> Result<UndoneWrites, Abort> {
     Ok(look(hub)?.map(|found| found.undone).unwrap_or_default())
 }
 
@@ -370,8 +370,8 @@ fn what_a_shallow_clone_cannot_tell_is_left_to_the_next_write() {
     assert_eq!((shallow.told(), shallow.unchecked()), (String::new(), vec![JOBS.to_owned()]));
     let only_by_hand = Hub { is_shallow: true, ..hub(&steps[1..]) };
     assert_eq!(only_by_hand.unchecked(), ["99"]);
-    assert_eq!(undone(&only_by_hand).expect("looks"), Undone::default(), "another clone knows");
-    assert_eq!(undone(&hub(&steps[1..])).expect("looks"), Undone::default(), "there is none of ours");
+    assert_eq!(undone(&only_by_hand).expect("looks"), UndoneWrites::default(), "another clone knows");
+    assert_eq!(undone(&hub(&steps[1..])).expect("looks"), UndoneWrites::default(), "there is none of ours");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::app::client::Client;
-use crate::app::session::Whose;
-use crate::app::submit::Place;
+use crate::app::session::SessionKey;
+use crate::app::submit::HubRef;
 use crate::cli::error::CliError;
 use crate::domain::id::ServerName;
 use crate::git::hubs;
@@ -14,7 +14,7 @@ impl Context {
     ///
     /// # Errors
     /// When nothing names a hub, or it cannot be asked.
-    pub(in crate::cli) fn place(&mut self) -> Result<Place, CliError> {
+    pub(in crate::cli) fn place(&mut self) -> Result<HubRef, CliError> {
         self.place_asked(false)
     }
 
@@ -23,7 +23,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::place`].
-    pub(in crate::cli) fn place_to_stay(&mut self) -> Result<Place, CliError> {
+    pub(in crate::cli) fn place_to_stay(&mut self) -> Result<HubRef, CliError> {
         self.place_asked(true)
     }
 
@@ -32,15 +32,15 @@ impl Context {
         !self.is_place_remembered
     }
 
-    fn place_asked(&mut self, anew: bool) -> Result<Place, CliError> {
+    fn place_asked(&mut self, anew: bool) -> Result<HubRef, CliError> {
         self.settle_branch()?;
         let (hub, branch) = (self.settings.hub()?.as_text(), self.settings.branch.value.clone());
         let is_sure = !anew && !self.is_place_remembered;
-        let is_it = |place: &&Place| (&place.hub, &place.branch) == (&hub, &branch);
+        let is_it = |place: &&HubRef| (&place.hub, &place.branch) == (&hub, &branch);
         if let Some(place) = self.client.as_ref().and_then(Client::place).filter(is_it).filter(|_| is_sure) {
             return Ok(place.clone());
         }
-        let at = |name| Place { hub: hub.clone(), branch: branch.clone(), name };
+        let at = |name| HubRef { hub: hub.clone(), branch: branch.clone(), name };
         let ledger = self.ledger()?;
         if anew || ledger.known_tip().is_none() {
             // Whoever stays goes on from what this reads.
@@ -70,7 +70,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::place`].
-    pub(in crate::cli) fn whose(&mut self, server: &ServerName) -> Result<Whose, CliError> {
+    pub(in crate::cli) fn whose(&mut self, server: &ServerName) -> Result<SessionKey, CliError> {
         let place = self.place()?;
         Ok(place.whose(&self.machine, server))
     }

@@ -3,7 +3,7 @@
 use crate::app::commands::job_add::{AddJobs, NewJob, kind_build};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
-use crate::cli::input::{self, Moment};
+use crate::cli::input::{self, PointInTime};
 use crate::cli::output::counted;
 use crate::domain::code::Code;
 use crate::domain::job::{IfNeedFails, JobStatus, Priority};
@@ -70,7 +70,7 @@ pub struct AddArgs {
     /// Earliest time to claim the job: '2025-10-30 09:00' (local time, or with a zone), or a delay such as
     /// 'in 2h'
     #[arg(long, value_name = "TIME", value_parser = input::moment)]
-    pub not_before: Option<Moment>,
+    pub not_before: Option<PointInTime>,
     /// Idempotency key: if an unarchived job has this key, finished or not, add nothing
     #[arg(long)]
     pub key: Option<String>,
@@ -177,7 +177,7 @@ fn one(args: &AddArgs, now: Timestamp) -> NewJob {
         max_attempts: args.max_attempts,
         key: args.key.clone(),
         not_before: args.not_before.map(|moment| moment.after(now)),
-        delay_seconds: args.not_before.and_then(Moment::span).map(|span| span.as_secs()),
+        delay_seconds: args.not_before.and_then(PointInTime::span).map(|span| span.as_secs()),
         command: args.command.clone(),
     }
 }

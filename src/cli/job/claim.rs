@@ -2,9 +2,9 @@
 
 use crate::app::answer::plain;
 use crate::app::commands::job_claim::ClaimJobs;
-use crate::app::flows::Pause;
-use crate::app::flows::claim::{ClaimFlow, Event, Known, Seen, Step};
-use crate::app::session::{Session, Whose};
+use crate::app::flows::PollPause;
+use crate::app::flows::claim::{ClaimFlow, Event, HubView, LocalView, Step};
+use crate::app::session::{Session, SessionKey};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
@@ -86,7 +86,7 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
         ..ClaimJobs::next(Claimant { server: me, incarnation: session.incarnation.clone() })
     };
     let patience = waiting::patience(args.wait.unwrap_or_default(), FOR_JOBS, context)?;
-    let mut claiming = Claiming {
+    let mut claiming = ClaimCommand {
         flow: ClaimFlow::of_command(claim, patience),
         wait: args.wait,
         whose,
@@ -100,10 +100,10 @@ pub(super) fn run(args: &ClaimArgs, context: &mut Context) -> Result<(), CliErro
 }
 
 /// A claim that a command drives.
-struct Claiming {
+struct ClaimCommand {
     flow: ClaimFlow,
     wait: Option<Duration>,
-    whose: Whose,
+    whose: SessionKey,
     session: Session,
     /// What came of the last claim.
     last: Option<Result<Receipt<Vec<Value>>, CliError>>,
@@ -113,7 +113,7 @@ struct Claiming {
     is_told: bool,
 }
 
-impl Claiming {
+impl ClaimCommand {
     fn drive(&mut self, context: &mut Context) -> Result<Receipt<Vec<Value>>, CliError> {
         let mut event = Event::Begin;
         loop {
@@ -123,11 +123,11 @@ impl Claiming {
                 Step::Recall => {
                     let now = context.now();
                     let claimant = self.flow.claimant();
-                    self.seen(Event::Known, context.recall(|hub| Ok(Known::of(hub, claimant, now)?)))
+                    self.seen(Event::Known, context.recall(|hub| Ok(LocalView::of(hub, claimant, now)?)))
                 }
                 Step::Look => {
                     let me = &self.flow.claimant().server;
-                    self.seen(Event::Seen, context.read(true, |hub| Ok(Seen::of(hub, me)?)))
+                    self.seen(Event::Seen, context.read(true, |hub| Ok(HubView::of(hub, me)?)))
                 }
                 Step::BeginAnew => {
                     self.begin_anew(context);
@@ -178,7 +178,7 @@ impl Claiming {
         ));
     }
 
-    fn wait(&mut self, pause: Option<Pause>, output: Output) {
+    fn wait(&mut self, pause: Option<PollPause>, output: Output) {
         if let Some(Err(error)) = self.last.as_ref().filter(|_| !self.is_told) {
             output.say(&format!("waiting: {}", error.message));
             self.is_told = true;

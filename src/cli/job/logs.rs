@@ -40,7 +40,7 @@ pub struct LogsArgs {
 }
 
 /// A look at the log of a job.
-struct Look {
+struct LogTail {
     /// What the hub has of it; `None` when there is none.
     bytes: Option<Vec<u8>>,
     /// Where it lies.
@@ -54,7 +54,7 @@ struct Look {
 /// When there is no such job or no log.
 pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError> {
     let until = Machine::real().deadline(args.wait);
-    let mut shown = Shown::default();
+    let mut shown = Printed::default();
     loop {
         let look = look(&args.job, context)?;
         if look.bytes.is_none() && (look.is_final || !args.follow) {
@@ -70,7 +70,7 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
         if let Some(new) = shown.new_of(look.path.as_deref(), &bytes) {
             print(args, look.path.as_deref(), new, context.output)?;
         }
-        shown = Shown { path: look.path, bytes };
+        shown = Printed { path: look.path, bytes };
         if !args.follow || look.is_final {
             return Ok(Exit::Done.code());
         }
@@ -86,21 +86,21 @@ pub(super) fn run(args: &LogsArgs, context: &mut Context) -> Result<u8, CliError
     }
 }
 
-fn look(id: &JobId, context: &mut Context) -> Result<Look, CliError> {
+fn look(id: &JobId, context: &mut Context) -> Result<LogTail, CliError> {
     let FoundLog { place, is_final } = context.ask(&FindLog { id: id.clone() })?;
-    let Some(place) = place else { return Ok(Look { bytes: None, path: None, is_final }) };
+    let Some(place) = place else { return Ok(LogTail { bytes: None, path: None, is_final }) };
     let bytes = context.read_with(&place.branch, |snapshot| Ok(place.read(snapshot)?))?;
-    Ok(Look { bytes, path: Some(place.path), is_final })
+    Ok(LogTail { bytes, path: Some(place.path), is_final })
 }
 
 /// What was printed already.
 #[derive(Default)]
-struct Shown {
+struct Printed {
     path: Option<String>,
     bytes: Vec<u8>,
 }
 
-impl Shown {
+impl Printed {
     /// What is new, if anything is. A log whose middle was cut meanwhile, or that of another attempt,
     /// begins anew.
     fn new_of<'a>(&self, path: Option<&str>, bytes: &'a [u8]) -> Option<&'a [u8]> {

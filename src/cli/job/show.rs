@@ -1,7 +1,7 @@
 //! `git muster job list`, `show` and `explain`.
 
 use crate::app::observations::Observations;
-use crate::app::queries::One;
+use crate::app::queries::OneRecord;
 use crate::app::queries::jobs::{self, ExplainJob, JobFilter, ListJobs, ShowJob};
 use crate::cli::broken;
 use crate::cli::context::Context;
@@ -119,8 +119,8 @@ pub(in crate::cli) fn existing(id: &JobId, documents: &impl Documents) -> Result
 pub(super) fn show(args: &OneArgs, context: &mut Context) -> Result<(), CliError> {
     let now = context.now();
     let job = match context.ask(&ShowJob { id: args.job.clone() })? {
-        One::Record(job) => job,
-        One::Unreadable(one) => {
+        OneRecord::Record(job) => job,
+        OneRecord::Unreadable(one) => {
             let facts = || broken::facts_of(&one.shown, &one.trouble);
             return context.output.object("job", &one.shown, facts);
         }

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::domain::id::JobId;
-use crate::domain::job::{FailReason, Priority, Report, Term};
+use crate::domain::job::{AttemptResult, Claim, FailReason, Priority};
 use crate::domain::refusal::Action;
 use crate::ledger::Receipt;
 use clap::Args;
@@ -53,8 +53,8 @@ pub struct ReportArgs {
 }
 
 impl ReportArgs {
-    fn report(&self) -> Report {
-        Report {
+    fn report(&self) -> AttemptResult {
+        AttemptResult {
             exit_code: self.exit_code,
             duration_seconds: self.duration,
             artifacts: self.artifacts.clone(),
@@ -205,7 +205,7 @@ pub(super) fn heartbeat(args: &TermArgs, context: &mut Context) -> Result<(), Cl
         Some(job) => job,
         None => context.read(false, |snapshot| {
             let job = show::existing(&args.job, snapshot)?;
-            job.check_term(Term { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
+            job.check_term(Claim { server: &me, token }, Action::RenewJob).map_err(CliError::from)?;
             Ok(job.raw())
         })?,
     };

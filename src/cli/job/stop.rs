@@ -2,7 +2,7 @@
 
 use super::show::existing;
 use crate::app::commands::job_step::ChangeJob;
-use crate::app::flows::stop::{Event, Seen, Step, StopFlow};
+use crate::app::flows::stop::{Event, JobView, Step, StopFlow};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::waiting::{self, FOR_JOBS};
@@ -36,7 +36,7 @@ pub(super) fn wait(
             Step::Look => {
                 let (job, seen) = context.read(true, |snapshot| {
                     let job = existing(&id, snapshot)?;
-                    let seen = Seen::of(snapshot, &job)?;
+                    let seen = JobView::of(snapshot, &job)?;
                     Ok((job, seen))
                 })?;
                 found = Some(job);

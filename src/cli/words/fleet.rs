@@ -2,7 +2,7 @@
 
 use crate::cli::output::counted;
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::clocks::Off;
+use crate::domain::clocks::ClockSkew;
 use crate::domain::finding::{About, FleetFact};
 use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::pause::Paused;
@@ -122,10 +122,10 @@ pub(super) fn sentence(fact: &FleetFact, about: &About) -> String {
 pub(super) fn hint(fact: &FleetFact, about: &About) -> Option<String> {
     let id = &about.id;
     Some(match fact {
-        FleetFact::ClockOff(Off { is_doubtful: false, .. }) => {
+        FleetFact::ClockOff(ClockSkew { is_doubtful: false, .. }) => {
             "see that this machine takes its time from the network".to_owned()
         }
-        FleetFact::ClockOff(Off { is_doubtful: true, .. }) => {
+        FleetFact::ClockOff(ClockSkew { is_doubtful: true, .. }) => {
             "see that this machine takes its time from the network, and look again in a few minutes: who has sent nothing until then is told to be silent".to_owned()
         }
         FleetFact::HeartbeatNever => format!("run `git muster heartbeat` on `{id}`, best from cron"),
@@ -200,7 +200,7 @@ pub(super) fn hint(fact: &FleetFact, about: &About) -> Option<String> {
 }
 
 /// That the clock of this machine is off.
-pub(in crate::cli) fn clock_off(off: &Off) -> String {
+pub(in crate::cli) fn clock_off(off: &ClockSkew) -> String {
     off.to_string()
 }
 

@@ -4,7 +4,7 @@ use crate::domain::message::KEY_LENGTH_MAX;
 use crate::domain::pause::Pause;
 use crate::domain::refusal::{
     Action, ConditionFailed, Expected, Holdable, Holding, Kind, LockCondition, Pausing, Refusal, Token,
-    TooLong, Unusable,
+    TooLong, UnusableRecord,
 };
 use crate::domain::table::record_named;
 use std::cmp::Ordering;
@@ -342,8 +342,8 @@ fn changed(kind: Kind, id: &str, then: Option<&str>, now: &str) -> String {
     format!("{what} has changed since the operation started: then {then}, now {now}; nothing was done")
 }
 
-fn unusable(record: &Unusable) -> String {
-    let Unusable { action, subject, path, place, id, problem } = record;
+fn unusable(record: &UnusableRecord) -> String {
+    let UnusableRecord { action, subject, path, place, id, problem } = record;
     let what = match action {
         Action::RemoveServer => format!("cannot remove server `{subject}`"),
         Action::ChangeLock => format!("lock `{subject}` counts as held, and nothing was changed"),

@@ -18,8 +18,8 @@ use crate::domain::refusal::Refusal;
 use crate::git::{Location, Source};
 use crate::machine::{Machine, environment};
 use crate::worker::{
-    Dispatcher, Hub, Keep, LOG_BYTES_MAX, Options, PushLimit, Report, SECRET_BYTES_MAX, SECRET_BYTES_MIN,
-    Summary, WorkerError,
+    ArtifactStore, Dispatcher, LOG_BYTES_MAX, Options, PushLimit, Reporter, SECRET_BYTES_MAX,
+    SECRET_BYTES_MIN, Summary, WorkerError, WorkerHub,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -397,7 +397,7 @@ fn attempt(
     let ledger = context.open(false)?;
     let interval = args.interval.unwrap_or(BEAT_INTERVAL).max(Duration::from_secs(1));
     let keeps = args.interval.is_none() && (options.once || options.job.is_some());
-    let hub = Hub::new(ledger, place, me, (interval, keeps), is_remote && context.is_read());
+    let hub = WorkerHub::new(ledger, place, me, (interval, keeps), is_remote && context.is_read());
     let poll = poll.unwrap_or(if is_remote { POLL_REMOTE } else { POLL_LOCAL });
     let options = Options { poll: poll.max(Duration::from_millis(10)), push_limit, ..options };
     let worked = Dispatcher::new(hub, options, &context.output).and_then(Dispatcher::work);
@@ -433,7 +433,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
     context.place_to_stay()?;
     let folder = artifact::folder(args.artifacts_dir.as_ref(), &me, context)?;
     let place = artifact::place_of(&me, context)?;
-    let keep = Keep {
+    let keep = ArtifactStore {
         folder,
         url: args.artifacts_url.as_ref().map(|url| format!("{}/{place}", url.trim_end_matches('/'))),
         copy_bytes_max: u64::from(args.copy_max) * 1024,
@@ -464,7 +464,7 @@ fn options(args: &CommonArgs, context: &mut Context) -> Result<Options, CliError
     })
 }
 
-impl Report for Output {
+impl Reporter for Output {
     fn say(&self, words: &str) {
         Self::say(*self, words);
     }

@@ -2,8 +2,8 @@
 
 use crate::app::documents::SeenBeats;
 use crate::app::observations::Observations;
-use crate::app::queries::fleet::{AtWork, Fleet, Told};
-use crate::app::signs::Signs;
+use crate::app::queries::fleet::{Fleet, JobLine, ServerWork};
+use crate::app::signs::Heartbeats;
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::input;
@@ -15,12 +15,12 @@ use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 
 /// The last sign of life of a server.
-fn heartbeat(server: &AtWork, now: Timestamp) -> String {
+fn heartbeat(server: &ServerWork, now: Timestamp) -> String {
     sign(server.life, server.last_heartbeat, now)
 }
 
 /// What it holds, in a few words.
-fn at_work(server: &AtWork) -> Option<String> {
+fn at_work(server: &ServerWork) -> Option<String> {
     match server.jobs.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
@@ -29,7 +29,7 @@ fn at_work(server: &AtWork) -> Option<String> {
 }
 
 /// The last sign of life of its worker. Nothing where none was ever seen.
-fn worker(server: &AtWork, now: Timestamp) -> Option<String> {
+fn worker(server: &ServerWork, now: Timestamp) -> Option<String> {
     let why = server.worker_stopped.as_ref().filter(|why| !why.is_empty());
     let why = why.map_or(String::new(), |why| format!(": {why}"));
     server.worker_last_seen.map(|at| sign(server.worker, Some(at), now) + &why)
@@ -47,10 +47,10 @@ fn sign(life: Freshness, at: Option<Timestamp>, now: Timestamp) -> String {
 pub(in crate::cli) fn judged(
     seen: HashMap<ServerName, SeenBeats>,
     context: &mut Context,
-) -> Result<Signs, CliError> {
+) -> Result<Heartbeats, CliError> {
     let (place, now) = (context.place()?.watched(), context.now());
     let me = context.settings.server.as_ref().map(|server| server.value.clone());
-    let signs = Signs::judge(&context.machine, seen, &place, me.as_ref(), now);
+    let signs = Heartbeats::judge(&context.machine, seen, &place, me.as_ref(), now);
     if let Some(off) = &signs.clock.off {
         context.output.warn(&format!("{}; times shown here are relative to theirs", clock_off(off)));
     }
@@ -72,7 +72,7 @@ pub(super) fn list(context: &mut Context) -> Result<(), CliError> {
             output.say("no servers; register this one with `git muster join --as NAME`");
             return String::new();
         }
-        let row = |one: &AtWork| {
+        let row = |one: &ServerWork| {
             vec![
                 one.server.clone(),
                 heartbeat(one, now),
@@ -99,7 +99,7 @@ pub(super) fn show(name: &ServerName, context: &mut Context) -> Result<(), CliEr
     let shown = fleet.show(name, &signs, &place, &mut Observations::recall(&context.machine))?;
     context.output.object("worker", &shown, || {
         let listed = &shown.listed;
-        let lines = |jobs: &[Told]| {
+        let lines = |jobs: &[JobLine]| {
             let lines: Vec<String> = jobs.iter().map(|job| format!("{} {}", job.id, job.situation)).collect();
             Some(lines.join("; ")).filter(|text| !text.is_empty())
         };

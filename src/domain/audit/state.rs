@@ -18,7 +18,7 @@ use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
 use crate::domain::shell::quoted;
 use crate::domain::status::Status;
-use crate::domain::table::{MEND, MEND_TOKEN, Row, Table, Trouble};
+use crate::domain::table::{MEND, MEND_TOKEN, RecordTrouble, Row, Table};
 use std::collections::{HashMap, HashSet};
 
 /// A live table and its archives.
@@ -68,7 +68,7 @@ pub fn lowered(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
 
 /// The records of a table whose tokens were never given.
 fn made_up<T: Row>(table: &Table<T>) -> Vec<Finding> {
-    let impossible = |(_, trouble): (usize, Trouble)| {
+    let impossible = |(_, trouble): (usize, RecordTrouble)| {
         Finding::new(Kind::TokenImpossible, format!("{}: {}", named(&trouble.id), trouble.why))
             .at(&trouble.path)
             .place(trouble.place)
@@ -186,7 +186,7 @@ fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
 }
 
 /// A record that cannot be read.
-pub(super) fn broken(trouble: Trouble) -> Finding {
+pub(super) fn broken(trouble: RecordTrouble) -> Finding {
     let id = if trouble.id.is_empty() { String::new() } else { format!("{}: ", named(&trouble.id)) };
     Finding::new(Kind::BrokenRecord, format!("{id}{}", trouble.why))
         .at(&trouble.path)

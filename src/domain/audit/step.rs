@@ -5,7 +5,7 @@ use super::finding::{Finding, Kind, Severity, named};
 use super::made::Made;
 use super::state;
 use crate::domain::record::Record;
-use crate::domain::table::{Broken, Row, Stretch, Table};
+use crate::domain::table::{BrokenRecord, RecordRun, Row, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A table before and after a commit. Where both are the same table nothing is looked at.
@@ -41,8 +41,8 @@ struct Rows<'a, T> {
     change: Change<'a, T>,
     /// Where in the tables they begin.
     first: usize,
-    before: Stretch<'a, T>,
-    after: Stretch<'a, T>,
+    before: RecordRun<'a, T>,
+    after: RecordRun<'a, T>,
     /// Those before, by id; of two with one id the first counts.
     known: HashMap<&'a str, &'a Record<T>>,
     /// What the same commit moved to the archives and back.
@@ -52,7 +52,7 @@ struct Rows<'a, T> {
 impl<'a, T: Audited> Rows<'a, T> {
     fn of(change: Change<'a, T>, crossed: &'a Crossed<'a, T>) -> Self {
         let (first, before, after) = if std::ptr::eq(change.before, change.after) {
-            (0, Stretch::default(), Stretch::default())
+            (0, RecordRun::default(), RecordRun::default())
         } else {
             change.before.differing(change.after)
         };
@@ -94,7 +94,7 @@ impl<'a, T: Audited> Rows<'a, T> {
 
     /// Tells of each record that cannot be read and did not stand there before.
     fn tell_broken(&self, found: &mut Vec<Finding>) {
-        let known: HashSet<&str> = self.change.before.broken().map(Broken::text).collect();
+        let known: HashSet<&str> = self.change.before.broken().map(BrokenRecord::text).collect();
         let after = self.change.after.unreadables().into_iter();
         let newly = after.filter(|(_, broken)| !known.contains(broken.text()));
         found.extend(newly.map(|(trouble, _)| state::broken(trouble)));
@@ -173,7 +173,7 @@ fn errors<T: Audited>(row: &T) -> impl Iterator<Item = Finding> {
     all.into_iter().filter(|finding| finding.severity == Severity::Error)
 }
 
-fn by_id<'a, T: Row>(rows: Stretch<'a, T>) -> HashMap<&'a str, &'a Record<T>> {
+fn by_id<'a, T: Row>(rows: RecordRun<'a, T>) -> HashMap<&'a str, &'a Record<T>> {
     rows.iter().rev().map(|row| (row.id(), row.as_ref())).collect()
 }
 

@@ -1,8 +1,8 @@
 //! Rules about what a hub holds and how it answers.
 
 use super::{Finding, Judgement, TOLD_MAX, number, size};
-use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::clocks::{Off, SKEW_MAX};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
+use crate::domain::clocks::{ClockSkew, SKEW_MAX};
 use crate::domain::heartbeat::{Freshness, Heartbeat};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::domain::server::Server;
@@ -269,7 +269,7 @@ pub fn clock(tips: &[Tip], me: Option<&str>, now: Timestamp, set: Option<&str>) 
 
 /// Our clock is ahead of those of the servers, which no commit shows: what is past may be the last there was.
 #[must_use]
-pub fn clock_ahead(off: &Off, set: Option<&str>) -> Finding {
+pub fn clock_ahead(off: &ClockSkew, set: Option<&str>) -> Finding {
     let finding = match off.is_doubtful {
         true => Finding::warning(off.to_string()),
         false => Finding::problem(off.to_string()),
@@ -339,7 +339,12 @@ pub fn bad_branches(bad: &[BadBranch], hub: &str) -> Vec<Finding> {
         let follows = match bad.server() {
             None => String::new(),
             // Its next heartbeat makes it anew, or whoever owns its files can send one.
-            Some(server) if matches!(bad.flaw, Flaw::Incomplete | Flaw::Untold | Flaw::Forbidden) => {
+            Some(server)
+                if matches!(
+                    bad.flaw,
+                    BranchFault::Incomplete | BranchFault::Untold | BranchFault::Forbidden
+                ) =>
+            {
                 format!(", so whether {server} lives cannot be seen")
             }
             Some(server) => format!(", so {server} cannot send heartbeats"),
@@ -347,7 +352,7 @@ pub fn bad_branches(bad: &[BadBranch], hub: &str) -> Vec<Finding> {
         let place = if place.is_empty() {
             String::new()
         } else {
-            let what = if bad.flaw == Flaw::Untold { "look" } else { "remove it" };
+            let what = if bad.flaw == BranchFault::Untold { "look" } else { "remove it" };
             format!("; {what}{}", place.trim_end_matches(','))
         };
         Finding::problem(format!("{} {}{follows}{place}", bad.branch, bad.why())).mend(command)
@@ -550,7 +555,7 @@ mod tests {
     fn a_branch_that_cannot_be_used_is_a_problem_with_the_command_that_removes_it() {
         let bad = |branch: &str, flaw| BadBranch { branch: branch.to_owned(), flaw };
         let told = bad_branches(
-            &[bad("heartbeat-s2", Flaw::Unreadable), bad("main", Flaw::Missing)],
+            &[bad("heartbeat-s2", BranchFault::Unreadable), bad("main", BranchFault::Missing)],
             "ssh://h/hub.git",
         );
         let [first, second] = told.as_slice() else { panic!("{told:?}") };
@@ -564,7 +569,8 @@ mod tests {
         assert!(command(first).contains("rm refs/heads/heartbeat-s2"), "{first:?}");
         assert!(second.what.starts_with("main leads to a commit that the hub does not have; "), "{second:?}");
         assert!(command(second).contains("update-ref --no-deref -d refs/heads/main"), "{second:?}");
-        let many: Vec<BadBranch> = (0..TOLD_MAX + 1).map(|n| bad(&format!("b{n}"), Flaw::Missing)).collect();
+        let many: Vec<BadBranch> =
+            (0..TOLD_MAX + 1).map(|n| bad(&format!("b{n}"), BranchFault::Missing)).collect();
         assert_eq!(bad_branches(&many, "/hub").len(), TOLD_MAX);
     }
 }

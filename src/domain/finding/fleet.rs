@@ -2,7 +2,7 @@
 
 use super::FindingCode;
 use crate::domain::bad_branch::BadBranch;
-use crate::domain::clocks::Off;
+use crate::domain::clocks::ClockSkew;
 use crate::domain::job::JobStatus;
 use crate::domain::pause::{Pause, Paused};
 use crate::domain::time::Timestamp;
@@ -12,7 +12,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "code", content = "facts", rename_all = "kebab-case")]
 pub enum FleetFact {
-    ClockOff(Off),
+    ClockOff(ClockSkew),
     HeartbeatNever,
     HeartbeatLate {
         age_seconds: u64,

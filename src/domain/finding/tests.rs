@@ -1,8 +1,8 @@
 //! One finding of each sort, for those who make words of them, and that codes are kept.
 
 use super::*;
-use crate::domain::bad_branch::{BadBranch, Flaw};
-use crate::domain::clocks::Off;
+use crate::domain::bad_branch::{BadBranch, BranchFault};
+use crate::domain::clocks::ClockSkew;
 use crate::domain::job::JobStatus;
 use crate::domain::pause::{Pause, Paused};
 use crate::domain::time::Timestamp;
@@ -22,11 +22,11 @@ fn of_fleet() -> Vec<FleetFact> {
     let pause: Pause =
         serde_json::from_str(r#"{"id":"queue","by":"b","at":"2025-10-26T12:00:00Z","note":"disk"}"#)
             .expect("pause");
-    let off = Off { by: Duration::from_secs(300), is_ahead: true, servers: 3, is_doubtful: true };
-    let branch = BadBranch { branch: text("heartbeat-x"), flaw: Flaw::Missing };
+    let off = ClockSkew { by: Duration::from_secs(300), is_ahead: true, servers: 3, is_doubtful: true };
+    let branch = BadBranch { branch: text("heartbeat-x"), flaw: BranchFault::Missing };
     vec![
         FleetFact::ClockOff(off),
-        FleetFact::ClockOff(Off { is_doubtful: false, ..off }),
+        FleetFact::ClockOff(ClockSkew { is_doubtful: false, ..off }),
         FleetFact::HeartbeatNever,
         FleetFact::HeartbeatLate { age_seconds: 130, interval_seconds: 60 },
         FleetFact::HeartbeatStale { age_seconds: 7200, interval_seconds: 60 },

@@ -5,7 +5,7 @@
 
 use crate::domain::finding::{About, Finding, FleetFact, RecordFact, Severity, Thing};
 use crate::domain::id::ServerName;
-use crate::domain::table::{Fault, Trouble};
+use crate::domain::table::{Fault, RecordTrouble};
 
 /// How many broken records of one document are told one by one: whoever sees these sees the kind.
 const TOLD_MAX: usize = 5;
@@ -20,7 +20,7 @@ pub struct Document<'a> {
     /// The layout version that it names, if that is newer than ours.
     pub newer: Option<&'a str>,
     /// Its records that are no good.
-    pub troubles: &'a [Trouble],
+    pub troubles: &'a [RecordTrouble],
     /// The server that alone writes it, if one does.
     pub server: Option<&'a ServerName>,
 }
@@ -53,7 +53,7 @@ impl Document<'_> {
         Finding::new(fact, self.about().of(self.server.map(ServerName::as_str)))
     }
 
-    fn record(&self, trouble: &Trouble) -> Finding {
+    fn record(&self, trouble: &RecordTrouble) -> Finding {
         let record = RecordFact { id: trouble.id.clone(), problem: trouble.why.clone() };
         let fact = match trouble.fault {
             Fault::Unreadable => FleetFact::RecordBroken(record),
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn a_document_that_cannot_be_read_is_nothing_to_judge_by_and_a_record_a_warning() {
-        let trouble = |place: usize| Trouble {
+        let trouble = |place: usize| RecordTrouble {
             fault: Fault::Unreadable,
             path: "p".to_owned(),
             place: format!("jobs[{place}]"),
             id: String::new(),
             why: "null".to_owned(),
         };
-        let troubles: Vec<Trouble> = (0..7).map(trouble).collect();
+        let troubles: Vec<RecordTrouble> = (0..7).map(trouble).collect();
         let of =
             |wrong, troubles, server| Document { path: "p", wrong, newer: None, troubles, server }.judge();
         let told = |findings: Vec<Finding>| -> Vec<(Severity, String)> {
@@ -133,7 +133,7 @@ mod tests {
             ("a\u{1b}b", "ab".to_owned()),
             (&*"x".repeat(41), "x".repeat(SUBJECT_LENGTH_MAX)),
         ] {
-            let trouble = Trouble {
+            let trouble = RecordTrouble {
                 fault: Fault::Token,
                 path: "p".to_owned(),
                 place: "jobs[3]".to_owned(),

@@ -61,7 +61,7 @@ impl Hub {
                     heartbeat: beat.as_ref(),
                     status: status.as_ref(),
                     broken: None,
-                    change: Change::First,
+                    change: ClockChange::First,
                     worker: Freshness::Unknown,
                     worker_at: None,
                 })
@@ -104,7 +104,7 @@ fn a_beat_that_cannot_be_read_is_one_trouble_and_its_server_mends_it() {
             heartbeat: None,
             status: None,
             broken: Some(Broken { why: "it is empty" }),
-            change: Change::First,
+            change: ClockChange::First,
             worker: Freshness::Unknown,
             worker_at: None,
         }],
@@ -134,7 +134,7 @@ fn folders_of_servers_that_are_not_registered_are_named() {
                 heartbeat: Some(&fresh),
                 status: None,
                 broken: None,
-                change: Change::First,
+                change: ClockChange::First,
                 worker: Freshness::Unknown,
                 worker_at: None,
             }],
@@ -223,7 +223,7 @@ fn a_clock_of_our_own_that_is_off_is_one_trouble() {
             heartbeat: Some(beat),
             status: None,
             broken: None,
-            change: Change::First,
+            change: ClockChange::First,
             worker: Freshness::Unknown,
             worker_at: None,
         });
@@ -236,7 +236,7 @@ fn a_clock_of_our_own_that_is_off_is_one_trouble() {
             unregistered: &[],
             documents: Vec::new(),
             now: Timestamp::parse(NOW).expect("time"),
-            off: Some(Off { by: Duration::from_secs(300), is_ahead, servers: 3, is_doubtful: false }),
+            off: Some(ClockSkew { by: Duration::from_secs(300), is_ahead, servers: 3, is_doubtful: false }),
             me: Some("me"),
         };
         let report = fleet.judge();

@@ -76,7 +76,7 @@ impl Fleet<'_> {
 mod tests {
     use super::super::Report;
     use super::*;
-    use crate::domain::clocks::Change;
+    use crate::domain::clocks::ClockChange;
     use crate::domain::finding::Fact;
     use crate::domain::heartbeat::Freshness;
     use crate::domain::table::{Row, Table};
@@ -92,7 +92,7 @@ mod tests {
             heartbeat: None,
             status: None,
             broken: None,
-            change: Change::First,
+            change: ClockChange::First,
             worker,
             worker_at: Timestamp::parse(at),
         };
@@ -172,7 +172,7 @@ mod tests {
                     heartbeat: None,
                     status: None,
                     broken: None,
-                    change: Change::First,
+                    change: ClockChange::First,
                     worker,
                     worker_at: None,
                 }],

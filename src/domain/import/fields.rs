@@ -16,7 +16,7 @@ pub(super) fn without_half_characters(text: &str) -> Option<String> {
         out.push_str(before);
         let length = match half(escape) {
             None => escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end),
-            Some(Half::High) if escape.get(6..).and_then(half) == Some(Half::Low) => 12,
+            Some(ParsedField::High) if escape.get(6..).and_then(half) == Some(ParsedField::Low) => 12,
             Some(_) => {
                 any = true;
                 out.push_str("\\ufffd");
@@ -33,17 +33,17 @@ pub(super) fn without_half_characters(text: &str) -> Option<String> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
+enum ParsedField {
     High,
     Low,
 }
 
 /// Which half of a pair the escape at the beginning of a text is.
-fn half(text: &str) -> Option<Half> {
+fn half(text: &str) -> Option<ParsedField> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     match u16::from_str_radix(digits, 16).ok()? {
-        0xd800..=0xdbff => Some(Half::High),
-        0xdc00..=0xdfff => Some(Half::Low),
+        0xd800..=0xdbff => Some(ParsedField::High),
+        0xdc00..=0xdfff => Some(ParsedField::Low),
         _ => None,
     }
 }

@@ -12,9 +12,9 @@ mod rows;
 mod salvage;
 mod table;
 
-pub use past::{Marks, Past, Rules, is_further};
+pub use past::{LastReadable, Marks, Rules, is_further};
 pub use record::{found_record, mend_marker, mend_record, mend_record_by};
-pub use rows::{Imported, Kept};
+pub use rows::{Imported, KnownRows};
 pub use table::{mend_row, mend_table, rows_in};
 
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub struct Line {
 
 /// What became of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mended {
+pub struct DocumentResult {
     /// Its new text; `None` if it stays as it is.
     pub text: Option<String>,
     /// What is told of it; the first line is about the whole document.
@@ -74,7 +74,7 @@ pub struct Mended {
     pub is_kept_aside: bool,
 }
 
-impl Mended {
+impl DocumentResult {
     /// An empty document in the place of something that is no file.
     #[must_use]
     pub fn in_place_of_no_file(mut self, path: &str) -> Self {
@@ -88,13 +88,13 @@ impl Mended {
 
 /// Collects what is told of one document.
 #[derive(Debug)]
-struct Notes {
+struct NoteList {
     path: String,
     lines: Vec<Line>,
     is_kept_aside: bool,
 }
 
-impl Notes {
+impl NoteList {
     fn new(path: &str) -> Self {
         Self { path: path.to_owned(), lines: Vec::new(), is_kept_aside: false }
     }
@@ -107,18 +107,18 @@ impl Notes {
     }
 
     /// The document as a whole and everything below it; `holds` says how much is in it.
-    fn done(self, text: Option<String>, holds: &str) -> Mended {
+    fn done(self, text: Option<String>, holds: &str) -> DocumentResult {
         let worst = self.lines.iter().map(|line| line.state).max().unwrap_or(State::Sound);
         let state = worst.max(if text.is_some() { State::Mendable } else { State::Sound });
         let head = Line { state, path: self.path, place: None, what: holds.to_owned() };
         let lines = std::iter::once(head).chain(self.lines).collect();
-        Mended { text, lines, is_kept_aside: self.is_kept_aside }
+        DocumentResult { text, lines, is_kept_aside: self.is_kept_aside }
     }
 }
 
 /// The text in `bytes` without its byte order mark, and what was wrong with the bytes. What is no UTF-8
 /// is replaced sign by sign.
-fn decode(bytes: &[u8], notes: &mut Notes) -> String {
+fn decode(bytes: &[u8], notes: &mut NoteList) -> String {
     let text = String::from_utf8_lossy(bytes);
     if matches!(text, std::borrow::Cow::Owned(_)) {
         notes.add(State::Broken, None, "it is not UTF-8 text: replacement signs stand for what is none");

@@ -5,7 +5,7 @@ use super::super::hub::Marker;
 use super::super::lock::Lock;
 use super::super::record::{Record, View};
 use super::super::table::{Progress, Row as _, Table};
-use super::pieces::{Piece, Pieces, take_apart};
+use super::pieces::{Pieces, RawRecord, take_apart};
 use super::record::found_record;
 use super::rows::Imported;
 use super::salvage::{conflict, salvage};
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 /// A document as it could be read last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
+pub struct LastReadable {
     /// The commit, as it is shown.
     pub commit: String,
     /// What it held.
@@ -24,7 +24,7 @@ pub struct Past {
     pub left_out: Vec<String>,
 }
 
-impl Past {
+impl LastReadable {
     /// What a commit held.
     #[must_use]
     pub fn of(commit: &str, bytes: Vec<u8>) -> Self {
@@ -126,9 +126,9 @@ fn join_tables<T: Imported>(ours: &[u8], theirs: &[u8], base: &[u8]) -> Option<V
         };
         let others = [Some(piece.text.as_str()), their_text.copied(), before.get(&id).copied()];
         let highest = others.into_iter().flatten().map(|text| progress::<T>(text)[0]).max();
-        rows.push(Piece { name: piece.name.clone(), text: with_token::<T>(text, highest.unwrap_or(0)) });
+        rows.push(RawRecord { name: piece.name.clone(), text: with_token::<T>(text, highest.unwrap_or(0)) });
     }
-    let is_new = |piece: &&Piece| {
+    let is_new = |piece: &&RawRecord| {
         let id = id_of::<T>(piece);
         !our.contains_key(&id) && (T::IS_MARK || !is_as_before(&id, &piece.text))
     };
@@ -136,7 +136,7 @@ fn join_tables<T: Imported>(ours: &[u8], theirs: &[u8], base: &[u8]) -> Option<V
     Some(composed::<T>(&ours.members, &rows).into_bytes())
 }
 
-fn id_of<T: Imported>(piece: &Piece) -> String {
+fn id_of<T: Imported>(piece: &RawRecord) -> String {
     let id = || serde_json::from_str::<T>(&piece.text).ok().map(|record| record.id().to_owned());
     piece.name.clone().or_else(id).unwrap_or_default()
 }
@@ -202,7 +202,7 @@ fn is_whole<T: Imported>(bytes: &[u8]) -> bool {
 }
 
 /// The records of an earlier version.
-pub(super) fn pieces_of<T: Imported>(past: &Past) -> Pieces {
+pub(super) fn pieces_of<T: Imported>(past: &LastReadable) -> Pieces {
     let text = String::from_utf8_lossy(&past.bytes);
     take_apart::<T>(text.trim_start_matches('\u{feff}')).unwrap_or_default()
 }
@@ -270,7 +270,7 @@ fn rows<T: Imported>(bytes: &[u8]) -> Vec<(String, T)> {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_start_matches('\u{feff}');
     let pieces = take_apart::<T>(text).unwrap_or_else(|| salvage::<T>(text).pieces);
-    let read = |piece: Piece| Some((piece.name?, serde_json::from_str(&piece.text).ok()?));
+    let read = |piece: RawRecord| Some((piece.name?, serde_json::from_str(&piece.text).ok()?));
     pieces.rows.into_iter().filter_map(read).collect()
 }
 
@@ -300,7 +300,7 @@ mod tests {
             (vec![&*b], vec![b_joined], vec![], vec![b_joined]),
         ] {
             let rules = Rules::of_table::<Server>();
-            let mut past = Past::of("one", servers(&ours));
+            let mut past = LastReadable::of("one", servers(&ours));
             past.join(&rules, "two", &servers(&theirs), Some(&servers(&base)));
             let found = String::from_utf8(past.bytes.clone()).expect("text");
             let value = |text: &str| serde_json::from_str::<Value>(text).expect("JSON")["servers"].clone();
@@ -322,7 +322,7 @@ mod tests {
             (&later, &stale, &later, ("queued", 2)),
             (&stale, &later, &later, ("queued", 2)),
         ] {
-            let mut past = Past::of("one", ours.clone().into_bytes());
+            let mut past = LastReadable::of("one", ours.clone().into_bytes());
             let rules = Rules::of_table::<super::super::super::job::Job>();
             past.join(&rules, "two", theirs.as_bytes(), Some(base.as_bytes()));
             let found: Value = serde_json::from_slice(&past.bytes).expect("JSON");
@@ -336,7 +336,7 @@ mod tests {
         let (one, other) = (servers(&[r#"{"id":"a"}"#]), servers(&[r#"{"id":"b"}"#]));
         let newer = br#"{"version":7,"servers":[]}"#.to_vec();
         for (theirs, base) in [(&other, None), (&newer, Some(&*one))] {
-            let mut past = Past::of("one", one.clone());
+            let mut past = LastReadable::of("one", one.clone());
             past.join(&Rules::of_table::<Server>(), "two", theirs, base);
             assert_eq!((&past.bytes, &*past.commit), (&one, "one"));
             assert!(past.remark().is_some_and(|told| told.contains("two")));

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 /// A record as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct RawRecord {
     /// The name it stands under, in a table by name.
     pub name: Option<String>,
     /// Its JSON text.
@@ -18,7 +18,7 @@ pub(super) struct Pieces {
     /// What stands beside the records.
     pub members: Vec<(String, String)>,
     /// The records.
-    pub rows: Vec<Piece>,
+    pub rows: Vec<RawRecord>,
     /// Whether it is a bare list, or lacks the list.
     pub is_bare: bool,
     /// How many lists of records it holds.
@@ -54,10 +54,11 @@ impl Pieces {
         }
         if T::BY_NAME {
             let rows = members("", "", text).ok()?.into_iter();
-            self.rows.extend(rows.map(|(name, raw)| Piece { name: Some(name), text: raw.to_owned() }));
+            self.rows.extend(rows.map(|(name, raw)| RawRecord { name: Some(name), text: raw.to_owned() }));
         } else {
             let rows: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-            self.rows.extend(rows.into_iter().map(|raw| Piece { name: None, text: raw.get().to_owned() }));
+            self.rows
+                .extend(rows.into_iter().map(|raw| RawRecord { name: None, text: raw.get().to_owned() }));
         }
         Some(())
     }

@@ -3,14 +3,14 @@
 use super::super::hub::Marker;
 use super::super::record::{Record, View};
 use super::fields::{is_readable, set_unreadable_aside, without_a_time, without_half_characters};
-use super::past::Past;
+use super::past::LastReadable;
 use super::salvage::conflict;
-use super::{Line, Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
+use super::{DocumentResult, Line, NOT_IN_HISTORY, NoteList, State, TAKEN, decode};
 use serde_json::{Map, Value};
 
 /// Mends the document at `path`; `blank` stands in where nothing of it can be used.
-pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> String) -> Mended {
-    let mut notes = Notes::new(path);
+pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> String) -> DocumentResult {
+    let mut notes = NoteList::new(path);
     let text = decode(bytes, &mut notes);
     let Some(mut record) = found(&text, &mut notes) else {
         return anew(notes, blank);
@@ -44,13 +44,13 @@ pub fn mend_record<T: View>(path: &str, bytes: &[u8], blank: impl FnOnce() -> St
 pub fn mend_record_by<T: View>(
     path: &str,
     bytes: &[u8],
-    past: Option<&Past>,
+    past: Option<&LastReadable>,
     blank: impl FnOnce() -> String,
-) -> Mended {
+) -> DocumentResult {
     if found_record::<T>(path, bytes).is_some() {
         return mend_record::<T>(path, bytes, blank);
     }
-    let mut notes = Notes::new(path);
+    let mut notes = NoteList::new(path);
     found(&decode(bytes, &mut notes), &mut notes);
     let Some(past) = past else {
         notes.add(State::Sound, None, NOT_IN_HISTORY);
@@ -62,7 +62,7 @@ pub fn mend_record_by<T: View>(
 }
 
 /// Mends the marker: it never stays without an id, which is that of the history or else `new`.
-pub fn mend_marker(path: &str, bytes: &[u8], past: Option<&Past>, new: &Marker) -> Mended {
+pub fn mend_marker(path: &str, bytes: &[u8], past: Option<&LastReadable>, new: &Marker) -> DocumentResult {
     let mut mended = mend_record_by::<Marker>(path, bytes, past, || "{}\n".to_owned());
     let text = mended.text.clone().unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned());
     let Ok(mut marker) = Record::<Marker>::read(path, "", text.trim_start_matches('\u{feff}'), 0) else {
@@ -84,17 +84,17 @@ pub fn mend_marker(path: &str, bytes: &[u8], past: Option<&Past>, new: &Marker) 
         head.state = head.state.max(State::Mendable);
     }
     mended.lines.push(line(whence));
-    Mended { text: Some(format!("{}\n", marker.text().trim_end())), ..mended }
+    DocumentResult { text: Some(format!("{}\n", marker.text().trim_end())), ..mended }
 }
 
-fn anew(notes: Notes, blank: impl FnOnce() -> String) -> Mended {
+fn anew(notes: NoteList, blank: impl FnOnce() -> String) -> DocumentResult {
     notes.done(Some(blank()), "it begins anew")
 }
 
 /// A document of one record, if anything in its bytes can be read as one.
 #[must_use]
 pub fn found_record<T: View>(path: &str, bytes: &[u8]) -> Option<Record<T>> {
-    let mut notes = Notes::new(path);
+    let mut notes = NoteList::new(path);
     let text = decode(bytes, &mut notes);
     let record = found(&text, &mut notes)?;
     if !is_readable::<T>(&record) {
@@ -103,7 +103,7 @@ pub fn found_record<T: View>(path: &str, bytes: &[u8]) -> Option<Record<T>> {
     Record::read(path, "", &serde_json::to_string(&record).ok()?, 0).ok()
 }
 
-fn found(text: &str, notes: &mut Notes) -> Option<Map<String, Value>> {
+fn found(text: &str, notes: &mut NoteList) -> Option<Map<String, Value>> {
     if text.trim().is_empty() {
         notes.add(State::Mendable, None, "it is empty");
         return None;

@@ -13,7 +13,7 @@ use super::super::server::Server;
 use super::super::table::{Row, row_is_too_deep};
 use super::super::time::Timestamp;
 use super::fields::{rename, set_unreadable_aside, without_a_time, without_half_characters};
-use super::pieces::Piece;
+use super::pieces::RawRecord;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
@@ -173,7 +173,7 @@ pub(super) struct Good<T> {
 ///
 /// # Errors
 /// Why it cannot be made so.
-pub(super) fn usable<T: Imported>(piece: &Piece, now: Option<Timestamp>) -> Result<Good<T>, String> {
+pub(super) fn usable<T: Imported>(piece: &RawRecord, now: Option<Timestamp>) -> Result<Good<T>, String> {
     if row_is_too_deep(&piece.text) {
         return Err(json::too_deep());
     }
@@ -234,7 +234,7 @@ fn no_time(name: &str, record: &Map<String, Value>) -> String {
     format!("`{name}` holds no time but `{shown}`")
 }
 
-fn view_of<T: Imported>(record: &Map<String, Value>, piece: &Piece) -> Result<T, String> {
+fn view_of<T: Imported>(record: &Map<String, Value>, piece: &RawRecord) -> Result<T, String> {
     let mut view: T =
         serde_json::from_value(Value::Object(record.clone())).map_err(|error| error.to_string())?;
     if let Some(name) = &piece.name {
@@ -268,14 +268,14 @@ fn made_id<T: Imported>(view: &T, text: &str) -> String {
 
 /// The records that stand somewhere already, by id or name.
 #[derive(Debug, Default)]
-pub struct Kept {
-    known: HashMap<String, Known>,
+pub struct KnownRows {
+    known: HashMap<String, KnownRow>,
     /// From when on tokens are given that follow one which was made up.
     pub(super) now: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownRow {
     record: Value,
     path: String,
     index: usize,
@@ -283,7 +283,7 @@ struct Known {
 
 /// What becomes of a record.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     /// It is the first of its name.
     New,
     /// It stands there already, word for word.
@@ -296,7 +296,7 @@ pub(super) enum Place {
     Renamed(String),
 }
 
-impl Kept {
+impl KnownRows {
     /// Nothing yet, at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
@@ -315,30 +315,30 @@ impl Kept {
         good: &mut Good<T>,
         name: Option<&str>,
         at: (&str, usize),
-    ) -> Place {
+    ) -> Placement {
         let id = name.map_or_else(|| good.view.id().to_owned(), str::to_owned);
         let (path, index) = at;
-        let known = |record: &Map<String, Value>| Known {
+        let known = |record: &Map<String, Value>| KnownRow {
             record: Value::Object(record.clone()),
             path: path.to_owned(),
             index,
         };
         let Some(first) = self.known.get_mut(&id) else {
             self.known.insert(id, known(&good.record));
-            return Place::New;
+            return Placement::New;
         };
         if first.record == Value::Object(good.record.clone()) {
-            return Place::Again;
+            return Placement::Again;
         }
         let before: Option<T> = serde_json::from_value(first.record.clone()).ok();
         if let Some(mut before) = before {
             before.named(&id);
             if before.is_same(&good.view) {
                 if first.path != path || before.progress() >= good.view.progress() {
-                    return Place::Older;
+                    return Placement::Older;
                 }
                 first.record = Value::Object(good.record.clone());
-                return Place::Newer(first.index);
+                return Placement::Newer(first.index);
             }
         }
         let free = (2_u64..).map(|number| format!("{id}_{number}")).find(|id| !self.known.contains_key(id));
@@ -348,7 +348,7 @@ impl Kept {
             good.text = written(&good.record);
         }
         self.known.insert(free.clone(), known(&good.record));
-        Place::Renamed(free)
+        Placement::Renamed(free)
     }
 }
 
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn a_record_without_an_id_that_a_command_can_name_gets_the_same_one_each_time() {
         fn id<T: Imported>(text: &str) -> String {
-            let piece = Piece { name: None, text: text.to_owned() };
+            let piece = RawRecord { name: None, text: text.to_owned() };
             usable::<T>(&piece, None).expect("a record").view.id().to_owned()
         }
         // What was imported before is known again by these.

@@ -1,6 +1,6 @@
 //! Records out of a text that is no JSON: one with conflict markers, one that ends in the middle.
 
-use super::pieces::{Piece, Pieces, take_apart};
+use super::pieces::{Pieces, RawRecord, take_apart};
 use super::rows::Imported;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ const PLACES_MAX: usize = 1_000_000;
 
 /// What was found in a text.
 #[derive(Debug)]
-pub(super) struct Salvaged {
+pub(super) struct SalvagedText {
     /// The records.
     pub pieces: Pieces,
     /// Whether the text holds something beside them that is not understood, or of a conflict not all of it.
@@ -63,7 +63,7 @@ enum Side {
 }
 
 /// The records that a text holds which is no JSON.
-pub(super) fn salvage<T: Imported>(text: &str) -> Salvaged {
+pub(super) fn salvage<T: Imported>(text: &str) -> SalvagedText {
     let Some(Conflict { sides: [ours, theirs], is_closed }) = conflict(text) else {
         return scan::<T>(text);
     };
@@ -73,7 +73,7 @@ pub(super) fn salvage<T: Imported>(text: &str) -> Salvaged {
         || apart.iter().all(Option::is_none)
         || [&ours, &theirs].iter().any(|side| ends_early(side));
     let whole = |side: &str, apart: Option<Pieces>| match apart {
-        Some(pieces) => Salvaged { pieces, has_more: false },
+        Some(pieces) => SalvagedText { pieces, has_more: false },
         None => scan::<T>(side),
     };
     let [our_pieces, their_pieces] = apart;
@@ -93,14 +93,14 @@ fn ends_early(text: &str) -> bool {
 }
 
 /// A record however it is laid out.
-fn spelled(row: &Piece) -> (Option<String>, String) {
+fn spelled(row: &RawRecord) -> (Option<String>, String) {
     let text =
         serde_json::from_str::<Value>(&row.text).map_or_else(|_| row.text.clone(), |row| row.to_string());
     (row.name.clone(), text)
 }
 
 /// Looks for whole records one after the other.
-fn scan<T: Imported>(text: &str) -> Salvaged {
+fn scan<T: Imported>(text: &str) -> SalvagedText {
     let (mut pieces, mut left) = (Pieces::default(), String::new());
     let (mut at, mut done) = (0, 0);
     for _ in 0..PLACES_MAX {
@@ -114,13 +114,13 @@ fn scan<T: Imported>(text: &str) -> Salvaged {
             continue;
         }
         let row = text.get(next..next + length).unwrap_or_default().to_owned();
-        pieces.rows.push(Piece { name, text: row });
+        pieces.rows.push(RawRecord { name, text: row });
         left.push_str(text.get(done..next).unwrap_or_default());
         at = next + length;
         done = at;
     }
     left.push_str(text.get(done..).unwrap_or_default());
-    Salvaged { pieces, has_more: is_more::<T>(&left) }
+    SalvagedText { pieces, has_more: is_more::<T>(&left) }
 }
 
 /// The object at the beginning of a text, and how long it is.
@@ -153,8 +153,8 @@ mod tests {
     use crate::domain::pause::Pause;
     use crate::domain::server::Server;
 
-    fn ids(found: &Salvaged) -> String {
-        let id = |row: &Piece| {
+    fn ids(found: &SalvagedText) -> String {
+        let id = |row: &RawRecord| {
             let record: Value = serde_json::from_str(&row.text).expect("a record");
             record["id"].as_str().unwrap_or_default().to_owned()
         };

@@ -2,11 +2,11 @@
 
 use super::super::json;
 use super::super::table::{ROWS_MAX, Row, Table};
-use super::past::{Past, pieces_of};
-use super::pieces::{Piece, Pieces, take_apart};
-use super::rows::{Good, Imported, Kept, Place, usable};
+use super::past::{LastReadable, pieces_of};
+use super::pieces::{Pieces, RawRecord, take_apart};
+use super::rows::{Good, Imported, KnownRows, Placement, usable};
 use super::salvage::{conflict, salvage};
-use super::{Mended, NOT_IN_HISTORY, Notes, State, TAKEN, decode};
+use super::{DocumentResult, NOT_IN_HISTORY, NoteList, State, TAKEN, decode};
 use serde_json::value::RawValue;
 
 /// How many records that are taken from the history are named.
@@ -24,7 +24,7 @@ pub fn rows_in<T: Imported>(bytes: &[u8]) -> Vec<String> {
 /// A record that was found by itself, as it may stand in a document; `None` if it cannot be used.
 #[must_use]
 pub fn mend_row<T: Imported>(text: &str) -> Option<(T, String)> {
-    let good = usable::<T>(&Piece { name: None, text: text.to_owned() }, None).ok()?;
+    let good = usable::<T>(&RawRecord { name: None, text: text.to_owned() }, None).ok()?;
     Some((good.view, good.text))
 }
 
@@ -33,10 +33,10 @@ pub fn mend_row<T: Imported>(text: &str) -> Option<(T, String)> {
 pub fn mend_table<T: Imported>(
     path: &str,
     bytes: &[u8],
-    asked: Option<Option<&Past>>,
-    kept: &mut Kept,
-) -> Mended {
-    let mut notes = Notes::new(path);
+    asked: Option<Option<&LastReadable>>,
+    kept: &mut KnownRows,
+) -> DocumentResult {
+    let mut notes = NoteList::new(path);
     let text = decode(bytes, &mut notes);
     let mut pieces = found::<T>(&text, &mut notes);
     let past = asked.flatten().map(|past| (past, pieces_of::<T>(past)));
@@ -53,7 +53,7 @@ pub fn mend_table<T: Imported>(
             "{}; it has the newer layout {version} and stays as it is",
             counted::<T>(pieces.rows.len())
         );
-        return Notes::new(path).done(None, &holds);
+        return NoteList::new(path).done(None, &holds);
     }
     if pieces.rows.len() > ROWS_MAX {
         let what = format!("it holds more than {ROWS_MAX} records, which nothing reads, and stays as it is");
@@ -97,7 +97,7 @@ fn counted<T: Row>(number: usize) -> String {
 }
 
 /// The parts of a table, however they are found.
-fn found<T: Imported>(text: &str, notes: &mut Notes) -> Pieces {
+fn found<T: Imported>(text: &str, notes: &mut NoteList) -> Pieces {
     if text.trim().is_empty() {
         notes.add(State::Mendable, None, "it is empty");
         return Pieces::default();
@@ -145,9 +145,9 @@ pub(super) fn version(pieces: &Pieces) -> Option<String> {
 /// document by now, as in an archive, is not lost; nor is what was taken out before. Of a conflict that was cut
 /// off, `is_between`, the text may hold one side's state of a record, and the history the later one.
 fn take_from<T: Imported>(
-    (past, earlier): (&Past, Pieces),
+    (past, earlier): (&LastReadable, Pieces),
     is_between: bool,
-    (rows, kept, notes): (&mut Vec<Piece>, &mut Kept, &mut Notes),
+    (rows, kept, notes): (&mut Vec<RawRecord>, &mut KnownRows, &mut NoteList),
 ) {
     let mut taken = Vec::new();
     for piece in earlier.rows {
@@ -159,8 +159,8 @@ fn take_from<T: Imported>(
         }
         let text = good.text.clone();
         match kept.place(&mut good, piece.name.as_deref(), (&notes.path, rows.len())) {
-            Place::New => rows.push(Piece { name: piece.name, text }),
-            Place::Newer(index) => match rows.get_mut(index) {
+            Placement::New => rows.push(RawRecord { name: piece.name, text }),
+            Placement::Newer(index) => match rows.get_mut(index) {
                 Some(row) => row.text = text,
                 None => continue,
             },
@@ -177,8 +177,8 @@ fn take_from<T: Imported>(
     past.remark().into_iter().for_each(|what| notes.add(State::Sound, None, what));
 }
 
-fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -> Vec<Piece> {
-    let mut rows: Vec<Piece> = Vec::with_capacity(pieces.rows.len());
+fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut KnownRows, notes: &mut NoteList) -> Vec<RawRecord> {
+    let mut rows: Vec<RawRecord> = Vec::with_capacity(pieces.rows.len());
     for (index, piece) in pieces.rows.iter().enumerate() {
         let place = piece
             .name
@@ -195,9 +195,9 @@ fn mend_rows<T: Imported>(pieces: &Pieces, kept: &mut Kept, notes: &mut Notes) -
 /// Puts a record where it belongs and notes what was done to it.
 fn put<T: Imported>(
     mut good: Good<T>,
-    piece: &Piece,
+    piece: &RawRecord,
     place: String,
-    (rows, kept, notes): (&mut Vec<Piece>, &mut Kept, &mut Notes),
+    (rows, kept, notes): (&mut Vec<RawRecord>, &mut KnownRows, &mut NoteList),
 ) {
     notes.is_kept_aside |= good.loses;
     for (state, what) in good
@@ -212,18 +212,18 @@ fn put<T: Imported>(
     let mut name = piece.name.clone();
     let id = name.clone().unwrap_or_else(|| good.view.id().to_owned());
     let told = match kept.place(&mut good, piece.name.as_deref(), (&path, rows.len())) {
-        Place::New => None,
-        Place::Again => {
+        Placement::New => None,
+        Placement::Again => {
             notes.add(State::Mendable, Some(place), format!("`{id}` stands there already, word for word"));
             return;
         }
-        Place::Older => {
+        Placement::Older => {
             notes.is_kept_aside = true;
             let what = format!("`{id}` stands there already: the one to which more happened is kept");
             notes.add(State::Mendable, Some(place), what);
             return;
         }
-        Place::Newer(index) => {
+        Placement::Newer(index) => {
             notes.is_kept_aside = true;
             let what = format!("`{id}` stands there already: the one to which more happened is kept");
             notes.add(State::Mendable, Some(place), what);
@@ -232,7 +232,7 @@ fn put<T: Imported>(
             }
             return;
         }
-        Place::Renamed(free) => {
+        Placement::Renamed(free) => {
             let what = format!("another has the id `{id}`: this one becomes `{free}`");
             if T::BY_NAME {
                 name = Some(free);
@@ -243,11 +243,11 @@ fn put<T: Imported>(
     if let Some(what) = told {
         notes.add(State::Mendable, Some(place), what);
     }
-    rows.push(Piece { name, text: good.text });
+    rows.push(RawRecord { name, text: good.text });
 }
 
 /// A document of these parts, not yet laid out.
-pub(super) fn composed<T: Row>(members: &[(String, String)], rows: &[Piece]) -> String {
+pub(super) fn composed<T: Row>(members: &[(String, String)], rows: &[RawRecord]) -> String {
     let named = |name: &str, raw: &str| format!("{}: {raw}", json::pretty(&name, 0));
     let texts: Vec<String> = rows
         .iter()
@@ -273,8 +273,8 @@ mod tests {
     use crate::domain::time::Timestamp;
     use serde_json::Value;
 
-    fn mended<T: Imported>(bytes: &[u8]) -> (Mended, String) {
-        let mended = mend_table::<T>(T::PATH, bytes, None, &mut Kept::default());
+    fn mended<T: Imported>(bytes: &[u8]) -> (DocumentResult, String) {
+        let mended = mend_table::<T>(T::PATH, bytes, None, &mut KnownRows::default());
         let text = mended.text.clone().unwrap_or_else(|| String::from_utf8(bytes.to_vec()).expect("text"));
         Table::<T>::read(T::PATH, text.as_bytes()).expect("what was mended can be read");
         let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).expect("JSON");
@@ -346,7 +346,7 @@ mod tests {
         let renamed = r#"{"id":"m_2","from":"c","to":"b","imported_id":"m"}"#.to_owned();
         expect::<Message>(&listed(&[&a, &other]), State::Mendable, false, &of(&[&a, &renamed]));
         // Also of two documents.
-        let mut kept = Kept::default();
+        let mut kept = KnownRows::default();
         mend_table::<Message>("archive", listed(&[&a_read]).as_bytes(), None, &mut kept);
         let live = mend_table::<Message>("live", listed(&[&a, &other]).as_bytes(), None, &mut kept);
         assert!(live.text.is_some_and(|text| !text.contains("\"id\":\"m\"") && text.contains("\"m_2\"")));
@@ -395,7 +395,7 @@ mod tests {
         let now = Timestamp::parse("2025-10-29T12:00:00Z").expect("time");
         for made_up in [TOKEN_MAX, TOKEN_MAX + 1, u64::MAX] {
             let lock = format!("{{\"locks\":{{\"x\":{{\"locked_by\":\"a\",\"token\":{made_up}}}}}}}");
-            let mended = mend_table::<Lock>(Lock::PATH, lock.as_bytes(), None, &mut Kept::at(now));
+            let mended = mend_table::<Lock>(Lock::PATH, lock.as_bytes(), None, &mut KnownRows::at(now));
             assert_eq!(mended.lines[0].state, State::Mendable, "{made_up}: {mended:?}");
             let table = Table::<Lock>::read(Lock::PATH, mended.text.expect("new").as_bytes()).expect("reads");
             assert!(table.made_up().is_empty(), "{made_up}");
@@ -418,7 +418,7 @@ mod tests {
         let line = |line: super::super::Line| {
             format!("{} {}: {}", line.state.as_str(), line.place.unwrap_or_default(), line.what)
         };
-        mend_table::<T>(T::PATH, text.as_bytes(), None, &mut Kept::default())
+        mend_table::<T>(T::PATH, text.as_bytes(), None, &mut KnownRows::default())
             .lines
             .into_iter()
             .map(line)
@@ -467,14 +467,14 @@ mod tests {
     }
 
     fn mended_text(text: &str) -> Option<String> {
-        mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut Kept::default()).text
+        mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut KnownRows::default()).text
     }
 
     #[test]
     fn a_document_of_more_records_than_are_read_is_left_as_it_is() {
         for (number, is_mended) in [(ROWS_MAX, true), (ROWS_MAX + 1, false)] {
             let text = format!("[{}null]", "null,".repeat(number - 1));
-            let mended = mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut Kept::default());
+            let mended = mend_table::<Job>(Job::PATH, text.as_bytes(), None, &mut KnownRows::default());
             let is_told = mended.lines.iter().any(|line| line.what.contains("which nothing reads"));
             assert_eq!((mended.text.is_some(), is_told), (is_mended, !is_mended), "{number}");
         }
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn records_of_one_id_are_known_over_all_documents() {
-        let mut kept = Kept::default();
+        let mut kept = KnownRows::default();
         assert!(!kept.has("a"));
         let jobs = |rows: &str| format!("{{\"jobs\":[{rows}]}}");
         let (queued, done) = (r#"{"id":"a","status":"queued"}"#, r#"{"id":"a","status":"completed"}"#);
@@ -518,7 +518,7 @@ mod tests {
 
     #[test]
     fn in_the_place_of_what_is_no_file_stands_an_empty_document() {
-        let mended = mend_table::<Job>("p", b"\xff", None, &mut Kept::default());
+        let mended = mend_table::<Job>("p", b"\xff", None, &mut KnownRows::default());
         assert!(mended.is_kept_aside && mended.lines.len() > 1, "{mended:?}");
         let anew = mended.clone().in_place_of_no_file("p");
         assert_eq!((&anew.text, anew.is_kept_aside, anew.lines.len()), (&mended.text, false, 1));

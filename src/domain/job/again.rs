@@ -5,7 +5,7 @@
 //! this very report was the last thing that happened to the job. To tell it that its claim is over
 //! would make it throw away what it did.
 
-use super::{FailReason, Job, JobStatus, Report, Term};
+use super::{AttemptResult, Claim, FailReason, Job, JobStatus};
 use crate::domain::time::Timestamp;
 
 impl Job {
@@ -20,13 +20,13 @@ impl Job {
 
     /// Whether the holder of `term` has said already that it begins.
     #[must_use]
-    pub fn was_started(&self, term: Term<'_>) -> bool {
+    pub fn was_started(&self, term: Claim<'_>) -> bool {
         self.status == JobStatus::Running && self.is_held_under(term.token) && self.was_held_by(term)
     }
 
     /// Whether `term` ended with this report of success.
     #[must_use]
-    pub fn was_completed(&self, term: Term<'_>, report: &Report) -> bool {
+    pub fn was_completed(&self, term: Claim<'_>, report: &AttemptResult) -> bool {
         self.status == JobStatus::Completed
             && self.ended_under(term)
             && self.was_held_by(term)
@@ -36,7 +36,7 @@ impl Job {
     /// Whether `term` ended with this report of failure, whatever followed from it, and nobody has
     /// claimed the job since.
     #[must_use]
-    pub fn was_failed(&self, term: Term<'_>, reason: FailReason, report: &Report) -> bool {
+    pub fn was_failed(&self, term: Claim<'_>, reason: FailReason, report: &AttemptResult) -> bool {
         let is_so = match self.status {
             JobStatus::Failed | JobStatus::Dead => self.was_held_by(term),
             // Back in the queue, where the record names nobody any more.
@@ -51,7 +51,7 @@ impl Job {
 
     /// Whether `term` ended with the job handed back, and nobody has claimed it since.
     #[must_use]
-    pub fn was_released(&self, term: Term<'_>) -> bool {
+    pub fn was_released(&self, term: Claim<'_>) -> bool {
         self.status == JobStatus::Queued
             && self.ended_under(term)
             && self.reason.as_deref() == Some(FailReason::Interrupted.as_str())
@@ -59,7 +59,7 @@ impl Job {
 
     /// Whether `term` has confirmed already that nothing of the cancelled job runs any more.
     #[must_use]
-    pub fn was_stopped(&self, term: Term<'_>) -> bool {
+    pub fn was_stopped(&self, term: Claim<'_>) -> bool {
         self.status == JobStatus::Cancelled
             && self.stopped_at.is_some()
             && self.ended_under(term)
@@ -82,16 +82,16 @@ impl Job {
             && self.error_message.as_deref() == Some(why)
     }
 
-    fn ended_under(&self, term: Term<'_>) -> bool {
+    fn ended_under(&self, term: Claim<'_>) -> bool {
         self.token == Some(term.token)
     }
 
-    fn was_held_by(&self, term: Term<'_>) -> bool {
+    fn was_held_by(&self, term: Claim<'_>) -> bool {
         self.assigned_to.as_deref() == Some(term.server.as_str())
     }
 
     /// Whether the last attempt ended with these words; a time that was not told was counted.
-    fn shows(&self, report: &Report) -> bool {
+    fn shows(&self, report: &AttemptResult) -> bool {
         let is_same = |told: Option<u64>| told.is_none() || told == self.duration_seconds;
         self.exit_code == report.exit_code
             && self.error_message == report.message
@@ -131,8 +131,8 @@ mod tests {
         }
     }
 
-    fn by<T>(ask: impl FnOnce(Term<'_>) -> T) -> T {
-        ask(Term { server: &ServerName::new("build1").expect("a name"), token: 3 })
+    fn by<T>(ask: impl FnOnce(Claim<'_>) -> T) -> T {
+        ask(Claim { server: &ServerName::new("build1").expect("a name"), token: 3 })
     }
 
     /// The record of an attempt that ended so.
@@ -150,8 +150,8 @@ mod tests {
     }
 
     /// What its holder said when it ended.
-    fn report() -> Report {
-        Report {
+    fn report() -> AttemptResult {
+        AttemptResult {
             exit_code: Some(0),
             duration_seconds: None,
             artifacts: vec!["a.deb".to_owned()],
@@ -192,7 +192,7 @@ mod tests {
         expect(failed, &record, &[("not_before", json!("2025-10-29T12:00:00Z"))], &elsewhere);
         let job = with(&ended("completed"), ("description", json!("x")));
         for (told, is_same) in [(None, true), (Some(7), true), (Some(8), false)] {
-            assert_eq!(job.shows(&Report { duration_seconds: told, ..report() }), is_same, "{told:?}");
+            assert_eq!(job.shows(&AttemptResult { duration_seconds: told, ..report() }), is_same, "{told:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! next is decided by `queue.rs`, and what an attempt that is lost leaves by `lost.rs`.
 
 use super::backoff::backoff;
-use super::{Claimant, FailReason, Job, JobStatus, Priority, Report, Term};
+use super::{AttemptResult, Claim, Claimant, FailReason, Job, JobStatus, Priority};
 use crate::domain::artifact::first_missing;
 use crate::domain::id::OpId;
 use crate::domain::lease::{margin, next_token};
@@ -38,7 +38,7 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over or the job is not claimed.
-    pub fn start(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn start(&mut self, term: Claim<'_>, now: Timestamp) -> Result<(), Refusal> {
         self.check_term(term, Action::StartJob)?;
         self.status = JobStatus::Running;
         self.started_at = Some(now);
@@ -49,7 +49,12 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over, or a file that it was to make is not among the artifacts.
-    pub fn complete(&mut self, term: Term<'_>, result: &Report, now: Timestamp) -> Result<(), Refusal> {
+    pub fn complete(
+        &mut self,
+        term: Claim<'_>,
+        result: &AttemptResult,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         self.check_term(term, Action::CompleteJob)?;
         if let Some(missing) = first_missing(&self.produces, &result.artifacts)
             && !planted("completes-without-files")
@@ -68,9 +73,9 @@ impl Job {
     /// When the term is over.
     pub fn fail(
         &mut self,
-        term: Term<'_>,
+        term: Claim<'_>,
         reason: FailReason,
-        result: &Report,
+        result: &AttemptResult,
         at: (Timestamp, &OpId),
     ) -> Result<(), Refusal> {
         self.check_term(term, Action::FailJob)?;
@@ -83,7 +88,7 @@ impl Job {
     ///
     /// # Errors
     /// When the term is over.
-    pub fn release(&mut self, term: Term<'_>, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
+    pub fn release(&mut self, term: Claim<'_>, at: (Timestamp, &OpId)) -> Result<(), Refusal> {
         self.check_term(term, Action::ReleaseJob)?;
         self.end_attempt(FailReason::Interrupted, at.0, at.1);
         Ok(())
@@ -95,7 +100,7 @@ impl Job {
         (self.status.is_held() || planted("reports-after-the-end")) && self.token.unwrap_or(0) == token
     }
 
-    fn record(&mut self, result: &Report, now: Timestamp) {
+    fn record(&mut self, result: &AttemptResult, now: Timestamp) {
         self.exit_code = result.exit_code;
         self.error_message.clone_from(&result.message);
         self.artifacts.clone_from(&result.artifacts);
@@ -150,7 +155,7 @@ impl Job {
     ///
     /// # Errors
     /// When it is not cancelled, or was held under another claim.
-    pub fn confirm_stopped(&mut self, term: Term<'_>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn confirm_stopped(&mut self, term: Claim<'_>, now: Timestamp) -> Result<(), Refusal> {
         if self.status != JobStatus::Cancelled && !planted("stops-the-running") {
             return Err(Refusal::JobNotCancelled { job: self.id.clone(), status: self.status.clone() });
         }
@@ -253,7 +258,7 @@ impl Job {
         Ok(())
     }
 
-    pub(crate) fn check_term(&self, term: Term<'_>, what: Action) -> Result<(), Refusal> {
+    pub(crate) fn check_term(&self, term: Claim<'_>, what: Action) -> Result<(), Refusal> {
         let token = if planted("reports-without-token") { self.token.unwrap_or(0) } else { term.token };
         if !self.is_held_under(token) {
             return Err(self.term_over(term.token, what));
@@ -261,7 +266,7 @@ impl Job {
         self.check_holder(term, what)
     }
 
-    fn check_holder(&self, term: Term<'_>, action: Action) -> Result<(), Refusal> {
+    fn check_holder(&self, term: Claim<'_>, action: Action) -> Result<(), Refusal> {
         if self.assigned_to.as_deref() == Some(term.server.as_str()) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! A message as it is stored: a row of its table, in the spellings of every writer so far.
 
-use super::{Mark, Message, MessageType, Which};
+use super::{Mark, Message, MessageRef, MessageType};
 use crate::domain::id::MessageId;
 use crate::domain::lenient;
 use crate::domain::table::{Progress, Row};
@@ -19,7 +19,7 @@ impl Row for Message {
         &self.id
     }
     fn apart(&self) -> Option<String> {
-        Some(Which::of(self).sent)
+        Some(MessageRef::of(self).sent)
     }
     fn id_problem(&self) -> Option<String> {
         MessageId::new(&self.id).err().map(|error| error.to_string())

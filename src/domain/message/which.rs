@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// Names one message by its id and by what was sent, which nobody changes afterwards: who marks it
 /// as read names by this what was shown, wherever it stands by then.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Which {
+pub struct MessageRef {
     /// Its id; may be empty.
     pub id: String,
     /// A checksum of what was sent.
     pub sent: String,
 }
 
-impl Which {
+impl MessageRef {
     /// This one.
     #[must_use]
     pub fn of(message: &Message) -> Self {
@@ -49,7 +49,7 @@ mod tests {
     fn what_was_sent_tells_messages_with_one_id_apart_and_who_read_them_does_not() {
         let of = |text: &str| serde_json::from_str::<Message>(text).expect(text);
         let first = of(r#"{"id":"msg_1","from":"code2","to":"build1","body":"x"}"#);
-        let which = Which::of(&first);
+        let which = MessageRef::of(&first);
         for (other, is_it) in [
             (
                 r#"{"id":"msg_1","from":"code2","to":"build1","body":"x","read":true,"read_by":["build1"]}"#,

@@ -23,7 +23,7 @@ pub struct Turn {
     pub left: usize,
     /// Why workers leave it, too.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub left_because: Option<Left>,
+    pub left_because: Option<LeaveReason>,
     /// The servers with the labels whose workers have nothing to do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Turn {
 /// Why workers leave a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Left {
+pub enum LeaveReason {
     /// There is nothing to run.
     NoCommand,
     /// They took what was to come after it, so that it is probably not allowed there.
@@ -49,12 +49,12 @@ const fn is_zero(count: &usize) -> bool {
 impl Turn {
     /// The job is next, and whoever asks gets it.
     pub(super) const fn is_next(&self) -> bool {
-        self.ahead == 0 && !matches!(self.left_because, Some(Left::PassedOver))
+        self.ahead == 0 && !matches!(self.left_because, Some(LeaveReason::PassedOver))
     }
 
     pub(super) fn describe(&self) -> String {
         let place = match (self.ahead, self.left_because) {
-            (0, Some(Left::PassedOver)) => "it is first".to_owned(),
+            (0, Some(LeaveReason::PassedOver)) => "it is first".to_owned(),
             (0, _) => "it is next".to_owned(),
             (1, _) => "one job is before it".to_owned(),
             (ahead, _) => format!("{ahead} jobs are before it"),
@@ -66,11 +66,11 @@ impl Turn {
             (left, _) => format!(", {left} of which workers have left so far"),
         };
         let why = match self.left_because {
-            Some(Left::NoCommand) => {
+            Some(LeaveReason::NoCommand) => {
                 "; it has no command: workers leave it to people and scripts (`git muster job claim`)"
                     .to_owned()
             }
-            Some(Left::PassedOver) => {
+            Some(LeaveReason::PassedOver) => {
                 let command = &self.command;
                 format!(", but servers took later jobs: is `{command}` allowed by their workers' `--allow`?")
             }
@@ -99,7 +99,7 @@ impl<'a> Queue<'a> {
 
     pub(super) fn turn(&self, job: &Job) -> Turn {
         let before = self.before(job);
-        let mut taken = Taken::of(self);
+        let mut taken = TakenJobs::of(self);
         // People and scripts take what they like.
         let has_command = !job.command.is_empty();
         let left = before.iter().filter(|other| has_command && taken.left_because(other).is_some()).count();
@@ -123,22 +123,22 @@ impl<'a> Queue<'a> {
 }
 
 /// When a job was added and when it began, or the latest beginning of those that were added later.
-type Begun = (Timestamp, Timestamp);
+type AddedAndBegun = (Timestamp, Timestamp);
 
 /// What workers have taken, arranged so that a long queue is looked through once for each kind of job
 /// and not once for each job.
-struct Taken<'a> {
+struct TakenJobs<'a> {
     /// What workers have begun.
-    begun: Vec<(&'a Job, Begun)>,
+    begun: Vec<(&'a Job, AddedAndBegun)>,
     /// When the last with an id ended, and the last of a group.
     ended: HashMap<&'a str, Timestamp>,
     ended_of_group: HashMap<&'a str, Timestamp>,
     /// For jobs with these labels and this level: what counts as taken instead of one, the youngest
     /// first, each with the latest beginning up to it.
-    by_kind: HashMap<(Vec<String>, u64), Vec<Begun>>,
+    by_kind: HashMap<(Vec<String>, u64), Vec<AddedAndBegun>>,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> TakenJobs<'a> {
     fn of(queue: &Queue<'a>) -> Self {
         let (mut ended, mut ended_of_group) = (HashMap::new(), HashMap::new());
         let mut begun = Vec::new();
@@ -158,11 +158,11 @@ impl<'a> Taken<'a> {
         Self { begun, ended, ended_of_group, by_kind: HashMap::new() }
     }
 
-    fn left_because(&mut self, job: &Job) -> Option<Left> {
+    fn left_because(&mut self, job: &Job) -> Option<LeaveReason> {
         if job.command.is_empty() {
-            return Some(Left::NoCommand);
+            return Some(LeaveReason::NoCommand);
         }
-        self.passed_over(job).then_some(Left::PassedOver)
+        self.passed_over(job).then_some(LeaveReason::PassedOver)
     }
 
     /// Whether a worker on a server with its labels took what was to come after it, while it could have

@@ -7,8 +7,8 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix_millis((1_761_739_200 + seconds) * 1000).expect("a time")
 }
 
-fn held() -> Box<Held> {
-    Box::new(Held {
+fn held() -> Box<HeldLockFacts> {
+    Box::new(HeldLockFacts {
         lock: "deploy".to_owned(),
         holder: Some("build1".to_owned()),
         process: Some("build1 pid 1".to_owned()),
@@ -110,7 +110,7 @@ pub(crate) fn samples() -> Vec<Refusal> {
                 Holding { what: Holdable::DoneOnce, count: 2 },
             ],
         },
-        Refusal::RecordUnusable(Box::new(Unusable {
+        Refusal::RecordUnusable(Box::new(UnusableRecord {
             action: Action::ChangeLock,
             subject: lock(),
             path: text("coordination/locks.json"),

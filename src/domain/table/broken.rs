@@ -7,7 +7,7 @@
 use super::{Row, Table};
 use crate::domain::json::DocumentError;
 use crate::domain::lease::token_problem;
-use crate::domain::refusal::{Action, Refusal, Unusable};
+use crate::domain::refusal::{Action, Refusal, UnusableRecord};
 use crate::domain::spelled::{plain_name, whole_characters};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ const SHOWN_LENGTH_MAX: usize = 60;
 
 /// A record that cannot be read, as it stands in its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct BrokenRecord {
     /// How many records that can be read stand before it.
     pub(super) before: usize,
     /// The name it stands under, as it is spelled there, in a table by name.
@@ -27,7 +27,7 @@ pub struct Broken {
     pub(super) why: String,
 }
 
-impl Broken {
+impl BrokenRecord {
     pub(super) fn new(before: usize, text: &str, why: String) -> Self {
         Self { before, name: None, text: text.to_owned(), why }
     }
@@ -103,7 +103,7 @@ impl Fault {
 
 /// A record that needs a person, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct RecordTrouble {
     pub fault: Fault,
     /// The document.
     pub path: String,
@@ -115,7 +115,7 @@ pub struct Trouble {
     pub why: String,
 }
 
-impl Trouble {
+impl RecordTrouble {
     /// One sentence without a final period.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -125,7 +125,7 @@ impl Trouble {
     /// No to what was asked of this record: `action` was not done with `subject`.
     #[must_use]
     pub fn refusal(&self, action: Action, subject: &str) -> Refusal {
-        Refusal::RecordUnusable(Box::new(Unusable {
+        Refusal::RecordUnusable(Box::new(UnusableRecord {
             action,
             subject: subject.to_owned(),
             path: self.path.clone(),
@@ -172,19 +172,19 @@ fn shown(id: &str) -> String {
 
 impl<T: Row> Table<T> {
     /// The records that cannot be read, in their order.
-    pub fn broken(&self) -> impl DoubleEndedIterator<Item = &Broken> + ExactSizeIterator {
+    pub fn broken(&self) -> impl DoubleEndedIterator<Item = &BrokenRecord> + ExactSizeIterator {
         self.broken.iter()
     }
 
     /// The first record of this id or name that cannot be read.
     #[must_use]
-    pub fn unreadable(&self, id: &str) -> Option<&Broken> {
+    pub fn unreadable(&self, id: &str) -> Option<&BrokenRecord> {
         self.broken.iter().find(|broken| broken.id() == id)
     }
 
     /// That record, as a trouble.
     #[must_use]
-    pub fn trouble_with(&self, id: &str) -> Option<Trouble> {
+    pub fn trouble_with(&self, id: &str) -> Option<RecordTrouble> {
         let at = self.broken.iter().position(|broken| broken.id() == id)?;
         self.broken.get(at).map(|broken| self.trouble_of(at, broken))
     }
@@ -210,13 +210,13 @@ impl<T: Row> Table<T> {
 
     /// The records that cannot be read, as troubles.
     #[must_use]
-    pub fn unreadables(&self) -> Vec<(Trouble, &Broken)> {
+    pub fn unreadables(&self) -> Vec<(RecordTrouble, &BrokenRecord)> {
         let numbered = self.broken.iter().enumerate();
         numbered.map(|(at, broken)| (self.trouble_of(at, broken), broken)).collect()
     }
 
-    fn trouble_of(&self, at: usize, broken: &Broken) -> Trouble {
-        Trouble {
+    fn trouble_of(&self, at: usize, broken: &BrokenRecord) -> RecordTrouble {
+        RecordTrouble {
             fault: Fault::Unreadable,
             path: self.path.clone(),
             place: place::<T>(broken.before + at, &broken.id()),
@@ -230,7 +230,7 @@ impl<T: Row> Table<T> {
     ///
     /// In an archive nobody has to name a record, and an id may be that of several that can be told apart.
     #[must_use]
-    pub fn troubles(&self) -> Vec<Trouble> {
+    pub fn troubles(&self) -> Vec<RecordTrouble> {
         let unreadable = self.unreadables().into_iter().map(|(trouble, _)| trouble);
         let is_well = |index: usize, fault: Fault| {
             let is_told_apart = || self.rows.get(index).is_some_and(|row| row.apart().is_some());
@@ -250,22 +250,22 @@ impl<T: Row> Table<T> {
 
     /// The records with tokens that were never given, with their index in [`Table::rows`].
     #[must_use]
-    pub fn made_up(&self) -> Vec<(usize, Trouble)> {
+    pub fn made_up(&self) -> Vec<(usize, RecordTrouble)> {
         let rows = self.rows().enumerate();
         let wrong = rows.filter_map(|(index, row)| Some((index, row.id(), token_problem(row.token())?)));
         wrong
             .map(|(index, id, why)| {
                 let place = place::<T>(self.position(index), id);
                 let (path, id) = (self.path.clone(), id.to_owned());
-                (index, Trouble { fault: Fault::Token, path, place, id, why })
+                (index, RecordTrouble { fault: Fault::Token, path, place, id, why })
             })
             .collect()
     }
 
     /// The record at `index` of [`Table::rows`], as one that has the id of another of any document.
     #[must_use]
-    pub fn doubled(&self, index: usize, id: &str) -> Trouble {
-        Trouble {
+    pub fn doubled(&self, index: usize, id: &str) -> RecordTrouble {
+        RecordTrouble {
             fault: Fault::Doubled,
             path: self.path.clone(),
             place: place::<T>(self.position(index), id),
@@ -276,7 +276,7 @@ impl<T: Row> Table<T> {
 
     /// The records that can be read and have no id of their own, with their index in [`Table::rows`].
     #[must_use]
-    pub fn nameless(&self) -> Vec<(usize, Trouble)> {
+    pub fn nameless(&self) -> Vec<(usize, RecordTrouble)> {
         let mut found = Vec::new();
         let mut seen = HashSet::with_capacity(self.rows.len());
         for (index, row) in self.rows().enumerate() {
@@ -287,14 +287,14 @@ impl<T: Row> Table<T> {
             };
             let place = place::<T>(self.position(index), row.id());
             let (path, id) = (self.path.clone(), row.id().to_owned());
-            found.push((index, Trouble { fault, path, place, id, why }));
+            found.push((index, RecordTrouble { fault, path, place, id, why }));
         }
         found
     }
 
     /// Takes out the records that cannot be read for which `leaves` says so and returns them.
-    pub fn take_broken(&mut self, leaves: impl FnMut(&mut Broken) -> bool) -> Vec<Broken> {
-        let out: Vec<Broken> = self.broken.extract_if(.., leaves).collect();
+    pub fn take_broken(&mut self, leaves: impl FnMut(&mut BrokenRecord) -> bool) -> Vec<BrokenRecord> {
+        let out: Vec<BrokenRecord> = self.broken.extract_if(.., leaves).collect();
         self.changed |= !out.is_empty();
         out
     }
@@ -407,7 +407,7 @@ mod tests {
             b"{\"jobs\": [{\"id\":\"a\"}, {\"id\":\"x\",\"description\":\"caf\xe9\"}, {\"id\":\"b\"}]}";
         let mut table = jobs(bytes);
         assert_eq!(ids(&table), ["a", "b"]);
-        assert_eq!(table.unreadable("x").map(Broken::why), Some("it holds what is no Unicode"));
+        assert_eq!(table.unreadable("x").map(BrokenRecord::why), Some("it holds what is no Unicode"));
         assert_eq!(
             table.unreadable("x").and_then(|one| one.field("description")).as_deref(),
             Some("caf\u{fffd}")
@@ -432,7 +432,7 @@ mod tests {
         let text = r#"{"locks": {"a\u002fb": {"locked_by": null}, "\udce9": {}, "c": null}}"#;
         let mut table = Table::<Lock>::read(Lock::PATH, text.as_bytes()).expect("reads");
         assert_eq!(ids(&table), ["a/b"]);
-        assert_eq!(table.broken().map(Broken::id).collect::<Vec<_>>(), ["\u{fffd}", "c"]);
+        assert_eq!(table.broken().map(BrokenRecord::id).collect::<Vec<_>>(), ["\u{fffd}", "c"]);
         table.get_mut("a/b").expect("there").edit(|lock| lock.token = Some(1));
         let written = table.write().expect("ours");
         for kept in [r#""a\u002fb": {"#, r#""\udce9": {}"#, r#""c": null"#] {

@@ -1,6 +1,6 @@
 //! How the text of a table becomes records, and what of it is broken.
 
-use super::{BRACKETS_AROUND, Broken, ROW_INDENT, Row, Table, place};
+use super::{BRACKETS_AROUND, BrokenRecord, ROW_INDENT, Row, Table, place};
 use crate::domain::json::{self, DocumentError};
 use crate::domain::record::{Record, View};
 use crate::domain::spelled::{self, plain_name};
@@ -53,7 +53,7 @@ impl<T: Row> Reading<'_, T> {
                 Ok(row) => self.table.rows.push(Arc::new(row)),
                 Err(error) => {
                     let inside = format!("{}[{index}]", T::FIELD);
-                    self.table.broken.push(Broken::of(before, item.get(), &inside, &error));
+                    self.table.broken.push(BrokenRecord::of(before, item.get(), &inside, &error));
                 }
             }
         }
@@ -96,11 +96,11 @@ impl<T: Row> Reading<'_, T> {
         let before = self.table.rows.len();
         let inside = place::<T>(0, name);
         let broken = match read_row::<T>(self.whole, (&self.table.path, &inside), text, self.is_deep) {
-            _ if !is_only => Broken::new(before, text, "its name stands there twice".to_owned()),
-            Err(error) => Broken::of(before, text, &inside, &error),
+            _ if !is_only => BrokenRecord::new(before, text, "its name stands there twice".to_owned()),
+            Err(error) => BrokenRecord::of(before, text, &inside, &error),
             // The name would be written in another spelling, for another name.
             Ok(_) if spelled::whole_characters(spelled).is_some() => {
-                Broken::new(before, text, "its name holds what is no Unicode".to_owned())
+                BrokenRecord::new(before, text, "its name holds what is no Unicode".to_owned())
             }
             Ok(mut row) => {
                 row.tell(|view| view.named(name));
@@ -108,7 +108,7 @@ impl<T: Row> Reading<'_, T> {
                 return;
             }
         };
-        self.table.broken.push(Broken { name: Some(spelled.to_owned()), ..broken });
+        self.table.broken.push(BrokenRecord { name: Some(spelled.to_owned()), ..broken });
     }
 }
 

@@ -8,9 +8,9 @@
 //! Must not decide what becomes of a push: that is the business of the tables above it.
 
 use super::words::{explain, headline, one_line, remote_lines};
-use crate::domain::bad_branch::{BadBranch, Flaw};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
 use crate::git::bad_refs::flaw_of_name;
-use crate::ledger::{Cause, Reason, Speaker};
+use crate::ledger::{Cause, Reason, Voice};
 
 /// How a line is recognized, in lower case.
 enum Shape {
@@ -45,166 +45,166 @@ impl Shape {
 
 /// What one command asked for: a web server says of both only that it is forbidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum GitAction {
     Fetch,
     Push,
 }
 
-type Row = (Cause, Speaker, Shape);
+type Row = (Cause, Voice, Shape);
 
 /// Lines of ssh or of what the account on the server runs before git, with which they turn us away:
 /// OpenSSH, shells, gitolite, GitHub, Gitea and its kin, Bitbucket, AWS.
 const AT_LOGIN: &[Row] = &[
     (
         Cause::HostKeyChanged,
-        Speaker::Login,
+        Voice::Login,
         Framed("host key for ", " has changed and you have requested strict checking"),
     ),
-    (Cause::HostKeyUnknown, Speaker::Login, Is("host key verification failed.")),
-    (Cause::Authentication, Speaker::Login, Begins("permission denied (")),
+    (Cause::HostKeyUnknown, Voice::Login, Is("host key verification failed.")),
+    (Cause::Authentication, Voice::Login, Begins("permission denied (")),
     (
         Cause::Authentication,
-        Speaker::Login,
+        Voice::Login,
         Framed("received disconnect from ", "too many authentication failures"),
     ),
-    (Cause::Authentication, Speaker::Login, Begins("no supported authentication methods available")),
-    (Cause::Other, Speaker::Login, Begins("unable to negotiate with ")),
-    (Cause::Hidden, Speaker::Login, Framed("fatal: r any ", " denied by ")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("fatal: w any ", " denied by ")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("fatal: + any ", " denied by ")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("fatal: c any ", " denied by ")),
-    (Cause::NoRepository, Speaker::Login, Begins("fatal: invalid repo name:")),
-    (Cause::NoRepository, Speaker::Login, Begins("fatal: suspicious characters loitering about")),
-    (Cause::NoGit, Speaker::Login, Begins("fatal: unknown git/gitolite command:")),
-    (Cause::Hidden, Speaker::Login, Begins("error: repository not found.")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("error: permission to ", " denied to ")),
+    (Cause::Authentication, Voice::Login, Begins("no supported authentication methods available")),
+    (Cause::Other, Voice::Login, Begins("unable to negotiate with ")),
+    (Cause::Hidden, Voice::Login, Framed("fatal: r any ", " denied by ")),
+    (Cause::MayNotWrite, Voice::Login, Framed("fatal: w any ", " denied by ")),
+    (Cause::MayNotWrite, Voice::Login, Framed("fatal: + any ", " denied by ")),
+    (Cause::MayNotWrite, Voice::Login, Framed("fatal: c any ", " denied by ")),
+    (Cause::NoRepository, Voice::Login, Begins("fatal: invalid repo name:")),
+    (Cause::NoRepository, Voice::Login, Begins("fatal: suspicious characters loitering about")),
+    (Cause::NoGit, Voice::Login, Begins("fatal: unknown git/gitolite command:")),
+    (Cause::Hidden, Voice::Login, Begins("error: repository not found.")),
+    (Cause::MayNotWrite, Voice::Login, Framed("error: permission to ", " denied to ")),
     (
         Cause::MayNotWrite,
-        Speaker::Login,
+        Voice::Login,
         Begins("error: the key you are authenticating with has been marked as read only"),
     ),
-    (Cause::MayNotWrite, Speaker::Login, Begins("error: this repository was archived")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("gitea: ", "denied for writing")),
-    (Cause::MayNotWrite, Speaker::Login, Framed("forgejo: ", "denied for writing")),
-    (Cause::Hidden, Speaker::Login, Begins("gitea: ")),
-    (Cause::Hidden, Speaker::Login, Begins("forgejo: ")),
-    (Cause::Hidden, Speaker::Login, Begins("conq: repository access denied")),
-    (Cause::Hidden, Speaker::Login, Is("repository not found")),
-    (Cause::Hidden, Speaker::Login, Is("repository does not exist")),
-    (Cause::MayNotRead, Speaker::Login, Is("unauthorized")),
-    (Cause::MayNotRead, Speaker::Login, Is("forbidden")),
-    (Cause::NoGit, Speaker::Login, Ends("git-upload-pack: command not found")),
-    (Cause::NoGit, Speaker::Login, Ends("git-receive-pack: command not found")),
-    (Cause::NoGit, Speaker::Login, Ends("git-upload-pack: not found")),
-    (Cause::NoGit, Speaker::Login, Ends("git-receive-pack: not found")),
-    (Cause::NoGit, Speaker::Login, Is("this account is currently not available.")),
-    (Cause::NoGit, Speaker::Login, Is("this account is currently not available")),
-    (Cause::Authentication, Speaker::Login, Begins("please login as the user ")),
+    (Cause::MayNotWrite, Voice::Login, Begins("error: this repository was archived")),
+    (Cause::MayNotWrite, Voice::Login, Framed("gitea: ", "denied for writing")),
+    (Cause::MayNotWrite, Voice::Login, Framed("forgejo: ", "denied for writing")),
+    (Cause::Hidden, Voice::Login, Begins("gitea: ")),
+    (Cause::Hidden, Voice::Login, Begins("forgejo: ")),
+    (Cause::Hidden, Voice::Login, Begins("conq: repository access denied")),
+    (Cause::Hidden, Voice::Login, Is("repository not found")),
+    (Cause::Hidden, Voice::Login, Is("repository does not exist")),
+    (Cause::MayNotRead, Voice::Login, Is("unauthorized")),
+    (Cause::MayNotRead, Voice::Login, Is("forbidden")),
+    (Cause::NoGit, Voice::Login, Ends("git-upload-pack: command not found")),
+    (Cause::NoGit, Voice::Login, Ends("git-receive-pack: command not found")),
+    (Cause::NoGit, Voice::Login, Ends("git-upload-pack: not found")),
+    (Cause::NoGit, Voice::Login, Ends("git-receive-pack: not found")),
+    (Cause::NoGit, Voice::Login, Is("this account is currently not available.")),
+    (Cause::NoGit, Voice::Login, Is("this account is currently not available")),
+    (Cause::Authentication, Voice::Login, Begins("please login as the user ")),
 ];
 
 /// Lines of git or of the hub with which they turn us away before any data is taken: git daemon,
 /// http, a path, the forges.
 const AT_THE_DOOR: &[Row] = &[
-    (Cause::Hidden, Speaker::Hub, Has("could not be found or you don't have permission")),
-    (Cause::Hidden, Speaker::Hub, Has("does not exist or you do not have permission")),
-    (Cause::Hidden, Speaker::Hub, Has("repository not found")),
-    (Cause::MayNotWrite, Speaker::Hub, Both("permission to ", " denied to ")),
-    (Cause::MayNotWrite, Speaker::Hub, Has("marked as read only")),
-    (Cause::MayNotWrite, Speaker::Hub, Has("archived so it is read-only")),
-    (Cause::MayNotWrite, Speaker::Hub, Has("does not have write access")),
-    (Cause::MayNotWrite, Speaker::Hub, Has("write access to repository not granted")),
-    (Cause::MayNotWrite, Speaker::Hub, Has("not allowed to push")),
-    (Cause::MayNotRead, Speaker::Hub, Has("not allowed to upload")),
-    (Cause::MayNotRead, Speaker::Hub, Has("not allowed to download")),
-    (Cause::Authentication, Speaker::Hub, Has("invalid credentials")),
-    (Cause::Authentication, Speaker::Hub, Has("access denied")),
-    (Cause::Hidden, Speaker::Git, Has("access denied or repository not exported")),
-    (Cause::Hidden, Speaker::Git, Begins("remote error: access denied")),
-    (Cause::Hidden, Speaker::Git, Has("repository not found")),
-    (Cause::MayNotWrite, Speaker::Git, Has("service not enabled")),
-    (Cause::MayNotWrite, Speaker::Git, Has("marked as read only")),
-    (Cause::MayNotWrite, Speaker::Git, Has("archived so it is read-only")),
-    (Cause::MayNotWrite, Speaker::Git, Has("no dav locking support")),
-    (Cause::MayNotWrite, Speaker::Git, Both("permission to ", " denied to ")),
-    (Cause::MayNotWrite, Speaker::Git, Has("not allowed to push")),
-    (Cause::MayNotRead, Speaker::Git, Has("not allowed to upload")),
-    (Cause::NoRepository, Speaker::Git, Has("does not appear to be a git repository")),
-    (Cause::NoRepository, Speaker::Git, Has("not valid: is this a git repository")),
-    (Cause::NoRepository, Speaker::Git, Has("unable to update url base from redirection")),
+    (Cause::Hidden, Voice::Hub, Has("could not be found or you don't have permission")),
+    (Cause::Hidden, Voice::Hub, Has("does not exist or you do not have permission")),
+    (Cause::Hidden, Voice::Hub, Has("repository not found")),
+    (Cause::MayNotWrite, Voice::Hub, Both("permission to ", " denied to ")),
+    (Cause::MayNotWrite, Voice::Hub, Has("marked as read only")),
+    (Cause::MayNotWrite, Voice::Hub, Has("archived so it is read-only")),
+    (Cause::MayNotWrite, Voice::Hub, Has("does not have write access")),
+    (Cause::MayNotWrite, Voice::Hub, Has("write access to repository not granted")),
+    (Cause::MayNotWrite, Voice::Hub, Has("not allowed to push")),
+    (Cause::MayNotRead, Voice::Hub, Has("not allowed to upload")),
+    (Cause::MayNotRead, Voice::Hub, Has("not allowed to download")),
+    (Cause::Authentication, Voice::Hub, Has("invalid credentials")),
+    (Cause::Authentication, Voice::Hub, Has("access denied")),
+    (Cause::Hidden, Voice::Git, Has("access denied or repository not exported")),
+    (Cause::Hidden, Voice::Git, Begins("remote error: access denied")),
+    (Cause::Hidden, Voice::Git, Has("repository not found")),
+    (Cause::MayNotWrite, Voice::Git, Has("service not enabled")),
+    (Cause::MayNotWrite, Voice::Git, Has("marked as read only")),
+    (Cause::MayNotWrite, Voice::Git, Has("archived so it is read-only")),
+    (Cause::MayNotWrite, Voice::Git, Has("no dav locking support")),
+    (Cause::MayNotWrite, Voice::Git, Both("permission to ", " denied to ")),
+    (Cause::MayNotWrite, Voice::Git, Has("not allowed to push")),
+    (Cause::MayNotRead, Voice::Git, Has("not allowed to upload")),
+    (Cause::NoRepository, Voice::Git, Has("does not appear to be a git repository")),
+    (Cause::NoRepository, Voice::Git, Has("not valid: is this a git repository")),
+    (Cause::NoRepository, Voice::Git, Has("unable to update url base from redirection")),
     // The address is in the middle.
-    (Cause::NoRepository, Speaker::Git, Both("repository '", "' not found")),
-    (Cause::Owner, Speaker::Git, Has("dubious ownership in repository")),
-    (Cause::Authentication, Speaker::Git, Has("could not read username")),
-    (Cause::Authentication, Speaker::Git, Has("could not read password")),
-    (Cause::Authentication, Speaker::Git, Has("authentication failed")),
-    (Cause::Authentication, Speaker::Git, Has("invalid credentials")),
-    (Cause::Certificate, Speaker::Git, Has("ssl certificate problem")),
-    (Cause::Certificate, Speaker::Git, Has("certificate verification failed")),
-    (Cause::Certificate, Speaker::Git, Has("certificate subject name")),
-    (Cause::ObjectFormat, Speaker::Git, Has("mismatched algorithms")),
-    (Cause::ObjectFormat, Speaker::Git, Has("does not support this repository's object format")),
-    (Cause::ObjectFormat, Speaker::Git, Has("does not support this repository's hash algorithm")),
-    (Cause::Setting("remote.origin.mirror"), Speaker::Git, Has("--mirror can't be combined with")),
-    (Cause::Setting("protocol.allow"), Speaker::Git, Framed("transport '", "' not allowed")),
-    (Cause::Damaged, Speaker::Git, Begins("unexpected line in ")),
-    (Cause::NoProgram, Speaker::Git, Has("cannot run ")),
-    (Cause::NoProgram, Speaker::Git, Has("cannot exec ")),
-    (Cause::NoProgram, Speaker::Git, Has("unable to fork")),
-    (Cause::NoProgram, Speaker::Git, Has("unable to find remote helper")),
-    (Cause::NoProgram, Speaker::Git, Framed("remote helper '", "' aborted session")),
+    (Cause::NoRepository, Voice::Git, Both("repository '", "' not found")),
+    (Cause::Owner, Voice::Git, Has("dubious ownership in repository")),
+    (Cause::Authentication, Voice::Git, Has("could not read username")),
+    (Cause::Authentication, Voice::Git, Has("could not read password")),
+    (Cause::Authentication, Voice::Git, Has("authentication failed")),
+    (Cause::Authentication, Voice::Git, Has("invalid credentials")),
+    (Cause::Certificate, Voice::Git, Has("ssl certificate problem")),
+    (Cause::Certificate, Voice::Git, Has("certificate verification failed")),
+    (Cause::Certificate, Voice::Git, Has("certificate subject name")),
+    (Cause::ObjectFormat, Voice::Git, Has("mismatched algorithms")),
+    (Cause::ObjectFormat, Voice::Git, Has("does not support this repository's object format")),
+    (Cause::ObjectFormat, Voice::Git, Has("does not support this repository's hash algorithm")),
+    (Cause::Setting("remote.origin.mirror"), Voice::Git, Has("--mirror can't be combined with")),
+    (Cause::Setting("protocol.allow"), Voice::Git, Framed("transport '", "' not allowed")),
+    (Cause::Damaged, Voice::Git, Begins("unexpected line in ")),
+    (Cause::NoProgram, Voice::Git, Has("cannot run ")),
+    (Cause::NoProgram, Voice::Git, Has("cannot exec ")),
+    (Cause::NoProgram, Voice::Git, Has("unable to fork")),
+    (Cause::NoProgram, Voice::Git, Has("unable to find remote helper")),
+    (Cause::NoProgram, Voice::Git, Framed("remote helper '", "' aborted session")),
 ];
 
 /// Lines that git prints where something else than git speaks on the server: its shell, a file that
 /// the shell reads first. Of a push they may come from the middle of it, and prove nothing.
 const NOT_GIT: &[Row] = &[
     // All that `git ls-remote` says on this side where it knows a program with a name like that one.
-    (Cause::NoProgram, Speaker::Login, Framed("git: 'remote-", "' is not a git command")),
-    (Cause::NoGit, Speaker::Git, Has("protocol error: bad line length character")),
-    (Cause::NoGit, Speaker::Git, Begins("protocol error: unexpected '")),
+    (Cause::NoProgram, Voice::Login, Framed("git: 'remote-", "' is not a git command")),
+    (Cause::NoGit, Voice::Git, Has("protocol error: bad line length character")),
+    (Cause::NoGit, Voice::Git, Begins("protocol error: unexpected '")),
 ];
 
 /// Lines of a connection that never came to be or ended before the hub's first answer: curl, ssh,
 /// git daemon. git prints `could not read from remote repository` and `upon initial contact`
 /// nowhere else.
 const NEVER_CONNECTED: &[Row] = &[
-    (Cause::Setting("http.proxy"), Speaker::Git, Has("could not resolve proxy")),
-    (Cause::NameUnknown, Speaker::Git, Has("could not resolve host")),
-    (Cause::NameUnknown, Speaker::Git, Has("unable to look up")),
-    (Cause::NameUnknown, Speaker::Login, Begins("ssh: could not resolve hostname ")),
-    (Cause::Network, Speaker::Login, Begins("ssh: ")),
-    (Cause::Network, Speaker::Login, Begins("kex_exchange_identification: ")),
-    (Cause::Network, Speaker::Login, Begins("ssh_exchange_identification: ")),
-    (Cause::Network, Speaker::Login, Framed("connection closed by ", " port ")),
-    (Cause::Network, Speaker::Login, Framed("connection reset by ", " port ")),
-    (Cause::Network, Speaker::Login, Framed("connection to ", " timed out")),
-    (Cause::Network, Speaker::Git, Has("unable to connect to")),
-    (Cause::Network, Speaker::Git, Has("unable to access")),
-    (Cause::Network, Speaker::Git, Has("connection refused")),
-    (Cause::Network, Speaker::Git, Has("no route to host")),
-    (Cause::Network, Speaker::Git, Has("network is unreachable")),
-    (Cause::Silent, Speaker::Git, Has("could not read from remote repository")),
-    (Cause::Silent, Speaker::Git, Has("upon initial contact")),
+    (Cause::Setting("http.proxy"), Voice::Git, Has("could not resolve proxy")),
+    (Cause::NameUnknown, Voice::Git, Has("could not resolve host")),
+    (Cause::NameUnknown, Voice::Git, Has("unable to look up")),
+    (Cause::NameUnknown, Voice::Login, Begins("ssh: could not resolve hostname ")),
+    (Cause::Network, Voice::Login, Begins("ssh: ")),
+    (Cause::Network, Voice::Login, Begins("kex_exchange_identification: ")),
+    (Cause::Network, Voice::Login, Begins("ssh_exchange_identification: ")),
+    (Cause::Network, Voice::Login, Framed("connection closed by ", " port ")),
+    (Cause::Network, Voice::Login, Framed("connection reset by ", " port ")),
+    (Cause::Network, Voice::Login, Framed("connection to ", " timed out")),
+    (Cause::Network, Voice::Git, Has("unable to connect to")),
+    (Cause::Network, Voice::Git, Has("unable to access")),
+    (Cause::Network, Voice::Git, Has("connection refused")),
+    (Cause::Network, Voice::Git, Has("no route to host")),
+    (Cause::Network, Voice::Git, Has("network is unreachable")),
+    (Cause::Silent, Voice::Git, Has("could not read from remote repository")),
+    (Cause::Silent, Voice::Git, Has("upon initial contact")),
 ];
 
 /// Lines with which ssh ends when it loses a connection that stood, of OpenSSH 7 to 10 and of one that is
 /// shared. When git had all that it wanted, nobody else says a word. Of a push they prove nothing, unless git
 /// says that it never began.
 const LOST: &[Row] = &[
-    (Cause::Network, Speaker::Login, Begins("client_loop: ")),
-    (Cause::Network, Speaker::Login, Framed("connection to ", " closed by remote host")),
-    (Cause::Network, Speaker::Login, Framed("shared connection to ", " closed")),
-    (Cause::Network, Speaker::Login, Begins("timeout, server ")),
-    (Cause::Network, Speaker::Login, Framed("received disconnect from ", " port ")),
-    (Cause::Network, Speaker::Login, Framed("disconnected from ", " port ")),
-    (Cause::Network, Speaker::Login, Framed("disconnecting ", " port ")),
-    (Cause::Network, Speaker::Login, Begins("ssh_dispatch_run_fatal: ")),
-    (Cause::Network, Speaker::Login, Begins("ssh_packet_")),
-    (Cause::Network, Speaker::Login, Begins("packet_write_")),
-    (Cause::Network, Speaker::Login, Begins("mux_client_")),
-    (Cause::Network, Speaker::Login, Begins("write failed: ")),
-    (Cause::Network, Speaker::Login, Begins("read from socket failed: ")),
-    (Cause::Network, Speaker::Login, Begins("corrupted mac on input")),
-    (Cause::Network, Speaker::Login, Begins("bad packet length ")),
+    (Cause::Network, Voice::Login, Begins("client_loop: ")),
+    (Cause::Network, Voice::Login, Framed("connection to ", " closed by remote host")),
+    (Cause::Network, Voice::Login, Framed("shared connection to ", " closed")),
+    (Cause::Network, Voice::Login, Begins("timeout, server ")),
+    (Cause::Network, Voice::Login, Framed("received disconnect from ", " port ")),
+    (Cause::Network, Voice::Login, Framed("disconnected from ", " port ")),
+    (Cause::Network, Voice::Login, Framed("disconnecting ", " port ")),
+    (Cause::Network, Voice::Login, Begins("ssh_dispatch_run_fatal: ")),
+    (Cause::Network, Voice::Login, Begins("ssh_packet_")),
+    (Cause::Network, Voice::Login, Begins("packet_write_")),
+    (Cause::Network, Voice::Login, Begins("mux_client_")),
+    (Cause::Network, Voice::Login, Begins("write failed: ")),
+    (Cause::Network, Voice::Login, Begins("read from socket failed: ")),
+    (Cause::Network, Voice::Login, Begins("corrupted mac on input")),
+    (Cause::Network, Voice::Login, Begins("bad packet length ")),
 ];
 
 /// With these words git says that the connection ended before the hub's first answer.
@@ -267,7 +267,7 @@ const ABOUT: &[(Cause, Shape)] = &[
 
 /// A line and who wrote it.
 struct Line<'a> {
-    by: Speaker,
+    by: Voice,
     /// As it was printed.
     text: &'a str,
     /// In lower case, without the mark by which it was recognized.
@@ -283,29 +283,29 @@ fn lines(stderr: &str) -> Vec<Line<'_>> {
 }
 
 /// Who wrote a line, and the line without the mark that tells it.
-fn mark(line: &str) -> (Speaker, &str) {
+fn mark(line: &str) -> (Voice, &str) {
     if let Some(rest) = line.strip_prefix("remote:") {
-        return (Speaker::Hub, rest);
+        return (Voice::Hub, rest);
     }
     // A warning, of git or of a greeting, is no cause.
     let own = ["fatal: ", "error: ", "send-pack: ", "fetch-pack: "];
     match own.iter().find_map(|prefix| line.strip_prefix(prefix)) {
-        Some(rest) => (Speaker::Git, rest),
-        None => (Speaker::Login, line),
+        Some(rest) => (Voice::Git, rest),
+        None => (Voice::Login, line),
     }
 }
 
 /// The lines that git wrote, in lower case and without what comes before them.
 pub(super) fn own_words(stderr: &str) -> String {
     let own: Vec<String> =
-        lines(stderr).into_iter().filter(|line| line.by == Speaker::Git).map(|line| line.plain).collect();
+        lines(stderr).into_iter().filter(|line| line.by == Voice::Git).map(|line| line.plain).collect();
     own.join("\n")
 }
 
 /// The first line of git that contains one of `phrases`.
 pub(super) fn own_line<'a>(stderr: &'a str, phrases: &[&str]) -> Option<&'a str> {
     let says = |line: &Line<'_>| phrases.iter().any(|phrase| line.plain.contains(phrase));
-    lines(stderr).into_iter().find(|line| line.by == Speaker::Git && says(line)).map(|line| line.text)
+    lines(stderr).into_iter().find(|line| line.by == Voice::Git && says(line)).map(|line| line.text)
 }
 
 fn find(tables: &[&[Row]], stderr: &str) -> Option<Reason> {
@@ -318,35 +318,35 @@ fn find(tables: &[&[Row]], stderr: &str) -> Option<Reason> {
 }
 
 /// ssh says `user@host: ` before some of its lines.
-fn fits(shape: &Shape, speaker: Speaker, line: &str) -> bool {
+fn fits(shape: &Shape, speaker: Voice, line: &str) -> bool {
     let without_host = || {
         let (who, rest) = line.split_once(": ")?;
         (who.contains('@') && !who.contains(' ')).then_some(rest)
     };
-    shape.fits(line) || (speaker == Speaker::Login && without_host().is_some_and(|rest| shape.fits(rest)))
+    shape.fits(line) || (speaker == Voice::Login && without_host().is_some_and(|rest| shape.fits(rest)))
 }
 
 /// Why the other side turned us away at the door, if it did.
-pub(super) fn turned_away(verb: Verb, stderr: &str) -> Option<Reason> {
-    let not_git: &[Row] = if verb == Verb::Fetch { NOT_GIT } else { &[] };
+pub(super) fn turned_away(verb: GitAction, stderr: &str) -> Option<Reason> {
+    let not_git: &[Row] = if verb == GitAction::Fetch { NOT_GIT } else { &[] };
     find(&[AT_LOGIN, AT_THE_DOOR, not_git], stderr).or_else(|| refused_by_web_server(verb, stderr))
 }
 
-fn refused_by_web_server(verb: Verb, stderr: &str) -> Option<Reason> {
+fn refused_by_web_server(verb: GitAction, stderr: &str) -> Option<Reason> {
     let cause = http_refusal(verb, &own_words(stderr))?;
     let line = own_line(stderr, &["returned error"])?;
-    Some(Reason::said(cause, Speaker::Git, explain(line, stderr)))
+    Some(Reason::said(cause, Voice::Git, explain(line, stderr)))
 }
 
 /// What an HTTP status in `text` refuses: 4xx, but no time-out (408) or limit (425, 429).
-pub(super) fn http_refusal(verb: Verb, text: &str) -> Option<Cause> {
+pub(super) fn http_refusal(verb: GitAction, text: &str) -> Option<Cause> {
     let status = text.split("returned error: ").nth(1).and_then(|rest| rest.get(..3));
     let code = status.and_then(|digits| digits.parse::<u16>().ok()).unwrap_or(0);
     match (code, verb) {
         (408 | 425 | 429, _) => None,
         (401 | 407, _) => Some(Cause::Authentication),
-        (403, Verb::Fetch) => Some(Cause::MayNotRead),
-        (403, Verb::Push) => Some(Cause::MayNotWrite),
+        (403, GitAction::Fetch) => Some(Cause::MayNotRead),
+        (403, GitAction::Push) => Some(Cause::MayNotWrite),
         (404 | 410, _) => Some(Cause::Hidden),
         (413, _) => Some(Cause::Size),
         (400..500, _) => Some(Cause::Other),
@@ -365,7 +365,7 @@ pub(super) fn never_connected(stderr: &str) -> Option<Reason> {
     let reason =
         why_not_connected(if began { &[NEVER_CONNECTED] } else { &[LOST, NEVER_CONNECTED] }, stderr)?;
     // ssh says the same of a connection that was lost after git sent something.
-    let proves_nothing = began && reason.speaker == Speaker::Login;
+    let proves_nothing = began && reason.speaker == Voice::Login;
     (!proves_nothing).then_some(reason)
 }
 
@@ -380,15 +380,15 @@ fn why_not_connected(tables: &[&[Row]], stderr: &str) -> Option<Reason> {
         && let Some(last) = last_of_login(stderr)
     {
         reason.words = one_line(&format!("{}; before that it printed: {}", reason.words, headline(last)));
-        reason.speaker = Speaker::Login;
+        reason.speaker = Voice::Login;
     }
     Some(reason)
 }
 
 /// The last line that came before git gave up, if it is neither git's nor the hub's.
 fn last_of_login(stderr: &str) -> Option<&str> {
-    let before = lines(stderr).into_iter().take_while(|line| line.by != Speaker::Git);
-    before.filter(|line| line.by == Speaker::Login && !line.plain.is_empty()).last().map(|line| line.text)
+    let before = lines(stderr).into_iter().take_while(|line| line.by != Voice::Git);
+    before.filter(|line| line.by == Voice::Login && !line.plain.is_empty()).last().map(|line| line.text)
 }
 
 /// What a rejection of a ref is about, by the words that came with it.
@@ -398,14 +398,14 @@ pub(super) fn rejected(reason: &str, head: &str, stderr: &str) -> Reason {
     let is_said = |shape: &Shape| words.iter().any(|line| shape.fits(&line.to_lowercase()));
     let cause = ABOUT.iter().find(|(_, shape)| is_said(shape)).map_or(Cause::Other, |(cause, _)| *cause);
     let about = bad_branch(cause, &words);
-    Reason { about, ..Reason::said(cause, Speaker::Hub, explain(head, stderr)) }
+    Reason { about, ..Reason::said(cause, Voice::Hub, explain(head, stderr)) }
 }
 
 /// The branch at fault, where the hub names it: one that leads nowhere, or that takes a name.
 fn bad_branch(cause: Cause, words: &[String]) -> Option<BadBranch> {
     let (flaw, before, after) = match cause {
-        Cause::DamagedRef => (Flaw::Missing, "bad object ", None),
-        Cause::NameTaken => (Flaw::InTheWay, "'", Some("' exists; cannot create")),
+        Cause::DamagedRef => (BranchFault::Missing, "bad object ", None),
+        Cause::NameTaken => (BranchFault::InTheWay, "'", Some("' exists; cannot create")),
         _ => return None,
     };
     let named = |at: usize| {
@@ -449,13 +449,13 @@ mod tests {
                       correct access rights\nand the repository exists.\n";
         for greeting in GREETINGS {
             let stderr = format!("{greeting}\n{silent}");
-            for verb in [Verb::Fetch, Verb::Push] {
+            for verb in [GitAction::Fetch, GitAction::Push] {
                 assert_eq!(turned_away(verb, &stderr), None, "{greeting}");
             }
             let reason = never_connected(&stderr).expect("it never connected");
-            assert_eq!((reason.cause, reason.speaker), (Cause::Silent, Speaker::Login), "{greeting}");
+            assert_eq!((reason.cause, reason.speaker), (Cause::Silent, Voice::Login), "{greeting}");
             let denied = format!("{greeting}\ngit@hub: Permission denied (publickey).\n{silent}");
-            let reason = turned_away(Verb::Push, &denied).expect("ssh says it");
+            let reason = turned_away(GitAction::Push, &denied).expect("ssh says it");
             assert_eq!(
                 (reason.cause, &*reason.words),
                 (Cause::Authentication, "git@hub: Permission denied (publickey)"),
@@ -494,10 +494,18 @@ mod tests {
     fn a_name_of_several_lines_is_not_that_of_the_branch_that_its_first_line_names() {
         let reason = "missing necessary objects";
         for (said, branch, flaw) in [
-            ("remote: fatal: bad object refs/heads/main\nremote: 2        \n", "main\n2", Flaw::NoName),
-            ("remote: fatal: bad object refs/heads/main 2\n", "main 2", Flaw::NoName),
-            ("remote: fatal: bad object refs/heads/main\n", "main", Flaw::Missing),
-            ("remote: fatal: bad object refs/heads/main\nremote: error: it failed\n", "main", Flaw::Missing),
+            (
+                "remote: fatal: bad object refs/heads/main\nremote: 2        \n",
+                "main\n2",
+                BranchFault::NoName,
+            ),
+            ("remote: fatal: bad object refs/heads/main 2\n", "main 2", BranchFault::NoName),
+            ("remote: fatal: bad object refs/heads/main\n", "main", BranchFault::Missing),
+            (
+                "remote: fatal: bad object refs/heads/main\nremote: error: it failed\n",
+                "main",
+                BranchFault::Missing,
+            ),
         ] {
             let about = rejected(reason, reason, said).about.expect(said);
             assert_eq!((&*about.branch, about.flaw), (branch, flaw), "{said}");
@@ -510,10 +518,10 @@ mod tests {
                      The most similar command is\n\tremote-http\n";
         let aborted = format!("{alike}fatal: remote helper 'htp' aborted session\n");
         for (verb, stderr, cause) in [
-            (Verb::Fetch, alike, Some(Cause::NoProgram)),
+            (GitAction::Fetch, alike, Some(Cause::NoProgram)),
             // A greeting may say that.
-            (Verb::Push, alike, None),
-            (Verb::Push, &aborted, Some(Cause::NoProgram)),
+            (GitAction::Push, alike, None),
+            (GitAction::Push, &aborted, Some(Cause::NoProgram)),
         ] {
             assert_eq!(turned_away(verb, stderr).map(|reason| reason.cause), cause, "{stderr}");
         }
@@ -531,7 +539,10 @@ mod tests {
             (503, None, None),
         ] {
             let text = format!("the requested url returned error: {code}");
-            assert_eq!((http_refusal(Verb::Fetch, &text), http_refusal(Verb::Push, &text)), (fetch, push));
+            assert_eq!(
+                (http_refusal(GitAction::Fetch, &text), http_refusal(GitAction::Push, &text)),
+                (fetch, push)
+            );
         }
     }
 }

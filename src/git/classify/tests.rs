@@ -193,7 +193,7 @@ fn who_is_not_found_turned_nobody_away_unless_it_is_the_repository() {
         ("fatal: the file 'x' not found", None),
         ("warning: in repository 'x' the config is odd", None),
     ] {
-        let reason = turned_away(Verb::Fetch, stderr);
+        let reason = turned_away(GitAction::Fetch, stderr);
         assert_eq!(reason.map(|reason| reason.words).as_deref(), expected, "{stderr}");
     }
 }

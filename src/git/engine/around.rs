@@ -1,10 +1,10 @@
 //! Around the refs of a hub that cannot be used: fetches and pushes that leave them out. A part of the engine,
 //! in a file of its own for its length: so these two use each other.
 
-use super::{GitEngine, Reach};
-use crate::domain::bad_branch::{BadBranch, Flaw};
+use super::{Access, GitEngine};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
 use crate::domain::id::{HEARTBEAT_BRANCH_PREFIX, is_side_branch};
-use crate::git::bad_refs::{self, Before, Groups, Told};
+use crate::git::bad_refs::{self, Before, FetchedRefs, Groups};
 use crate::git::classify::{FetchVerdict, classify_fetch};
 use crate::git::program::TOO_SLOW;
 use crate::git::publish::{self, To};
@@ -38,7 +38,7 @@ const GROUPED_MAX: usize = 1000;
 
 /// How a heartbeat branch is asked for that our copy knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum BranchQuery {
     /// By its name, with what may lie below it: what others have of names that begin so is no matter. If it is
     /// gone, nothing comes.
     Name,
@@ -48,7 +48,7 @@ pub(super) enum By {
 
 /// What a branch is looked at for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum LookupReason {
     Read,
     Replace,
 }
@@ -58,11 +58,11 @@ impl GitEngine {
     pub(super) fn fetch(
         &self,
         main: &str,
-        (scope, by): (&Scope, By),
+        (scope, by): (&Scope, BranchQuery),
         deadline: &Deadline,
     ) -> Result<FetchVerdict, LedgerError> {
         let is_known = |branch: &str| {
-            by == By::Name
+            by == BranchQuery::Name
                 && branch.starts_with(HEARTBEAT_BRANCH_PREFIX)
                 && !scope.heartbeats
                 && self.objects.tip(&self.reference(branch)).is_ok_and(|tip| tip.is_some())
@@ -132,8 +132,9 @@ impl GitEngine {
         let found = bad_refs::find(&listing.stdout, why).into_iter().map(|(branch, flaw)| {
             // Where the hub lies on this machine it can be told whether that is damage.
             let file = Path::new(&self.name).join(BadBranch::reference_of(&branch));
-            let forbidden = flaw == Flaw::Unreadable && bad_refs::why_unreadable(&file) == Flaw::Forbidden;
-            (branch, if forbidden { Flaw::Forbidden } else { flaw })
+            let forbidden =
+                flaw == BranchFault::Unreadable && bad_refs::why_unreadable(&file) == BranchFault::Forbidden;
+            (branch, if forbidden { BranchFault::Forbidden } else { flaw })
         });
         bad.extend(found);
         Ok(bad.len() > known)
@@ -167,7 +168,7 @@ impl GitEngine {
             let verdict = self.fetch_once(&[], &specs, &ends)?;
             // Of those that are named with one that is gone, or leads nowhere, nothing came either.
             is_all_told &= !matches!(verdict, FetchVerdict::MissingBranch | FetchVerdict::Failed(_));
-            Ok::<_, LedgerError>(Told::by(&verdict))
+            Ok::<_, LedgerError>(FetchedRefs::by(&verdict))
         })?;
         if !is_all_told {
             return Ok(None);
@@ -218,7 +219,7 @@ impl GitEngine {
         let known = self.known_groups();
         let mut before = Before { at: &at, groups: known.clone() };
         let found = bad_refs::incomplete(specs, &mut before, list, |specs| {
-            Ok::<_, LedgerError>(Told::by(&self.fetch_once(&[], specs, &ends)?))
+            Ok::<_, LedgerError>(FetchedRefs::by(&self.fetch_once(&[], specs, &ends)?))
         })?;
         self.keep_groups(&known, &before.groups);
         let is_found = !found.is_empty();
@@ -234,7 +235,7 @@ impl GitEngine {
     /// Looks at a heartbeat branch and notes it if it cannot be used. One of which nobody could tell in time is
     /// where it was seen last: whoever has to write to it may try, and the hub compares.
     pub(super) fn is_unusable(&self, branch: &str) -> bool {
-        if self.bad.borrow().get(branch).is_some_and(|flaw| *flaw != Flaw::Untold) {
+        if self.bad.borrow().get(branch).is_some_and(|flaw| *flaw != BranchFault::Untold) {
             return true;
         }
         if !branch.starts_with(HEARTBEAT_BRANCH_PREFIX) {
@@ -242,8 +243,10 @@ impl GitEngine {
         }
         let mut flaw = bad_refs::flaw(&self.objects, branch, &self.reference(branch), self.is_always_fresh());
         // What replaces or removes it might do that to what it names.
-        if matches!(flaw, None | Some(Flaw::InTheWay)) && self.is_another_name(branch, Look::Read) {
-            flaw = Some(Flaw::AnotherName);
+        if matches!(flaw, None | Some(BranchFault::InTheWay))
+            && self.is_another_name(branch, LookupReason::Read)
+        {
+            flaw = Some(BranchFault::AnotherName);
         }
         if let Some(flaw) = flaw {
             self.bad.borrow_mut().insert(branch.to_owned(), flaw);
@@ -254,16 +257,18 @@ impl GitEngine {
     /// The branch that keeps `moves` from being made, if one is known.
     pub(super) fn in_the_way(&self, moves: &[Move]) -> Option<BadBranch> {
         moves.iter().find_map(|one| {
-            if let Some(flaw) = self.bad.borrow().get(&one.branch).filter(|flaw| **flaw != Flaw::Untold) {
+            if let Some(flaw) =
+                self.bad.borrow().get(&one.branch).filter(|flaw| **flaw != BranchFault::Untold)
+            {
                 return Some(BadBranch { branch: one.branch.clone(), flaw: *flaw });
             }
             let is_there = is_side_branch(&one.branch) && one.from.is_some();
-            if is_there && self.is_another_name(&one.branch, Look::Replace) {
-                return Some(BadBranch { branch: one.branch.clone(), flaw: Flaw::AnotherName });
+            if is_there && self.is_another_name(&one.branch, LookupReason::Replace) {
+                return Some(BadBranch { branch: one.branch.clone(), flaw: BranchFault::AnotherName });
             }
             let below = format!("{}/", one.branch);
             let rest = self.objects.names(&self.reference(&below)).ok()?.into_iter().next()?;
-            Some(BadBranch { branch: format!("{below}{rest}"), flaw: Flaw::InTheWay })
+            Some(BadBranch { branch: format!("{below}{rest}"), flaw: BranchFault::InTheWay })
         })
     }
 
@@ -271,7 +276,7 @@ impl GitEngine {
     /// not every protocol tells of symbolic refs: there it is one where both stand at the same commit, in one
     /// listing. The first scripts push the whole tree of the hub to the branches of their servers, which holds
     /// all that the hub's own branch holds and is no name of it.
-    fn is_another_name(&self, branch: &str, look: Look) -> bool {
+    fn is_another_name(&self, branch: &str, look: LookupReason) -> bool {
         let (repository, reference) = (self.objects.repository(), self.reference(branch));
         let Ok(id) = repository.refname_to_id(&reference) else { return false };
         if self.is_always_fresh() {
@@ -282,7 +287,7 @@ impl GitEngine {
         }
         // Two names of one branch are never two lines of work. A push asks all the same: main may have been
         // rewritten between two looks.
-        if look == Look::Read && !bad_refs::is_of_one_line_with_others(repository, id) {
+        if look == LookupReason::Read && !bad_refs::is_of_one_line_with_others(repository, id) {
             return false;
         }
         let is_another_name = self.stands_with_another(branch);
@@ -309,18 +314,18 @@ impl GitEngine {
     /// beat, and while it is there git takes no push from anybody. What git itself cannot remove, and
     /// what is another branch, is left to a person.
     pub(super) fn remove_bad(&mut self, bad: &BadBranch, deadline: &Deadline) -> bool {
-        let is_ours =
-            bad.is_of_heartbeats() && matches!(bad.flaw, Flaw::Missing | Flaw::Incomplete | Flaw::NotACommit);
+        let is_ours = bad.is_of_heartbeats()
+            && matches!(bad.flaw, BranchFault::Missing | BranchFault::Incomplete | BranchFault::NotACommit);
         if !is_ours || (!self.is_always_fresh() && !self.asked) {
             return false;
         }
         let removed = match self.reach {
-            Reach::Itself => {
+            Access::Itself => {
                 let reference = self.reference(&bad.branch);
                 publish::remove_note(self.objects.repository(), &reference);
                 self.objects.repository().find_reference(&reference).is_err()
             }
-            Reach::Origin { .. } => {
+            Access::Origin { .. } => {
                 publish::remove_by_push(&self.git, self.directory(), &bad.branch, deadline)
             }
         };
@@ -335,7 +340,7 @@ impl GitEngine {
     /// A push, and once more where a ref that leads nowhere stops each push: then the git of the other
     /// side is told to look at nothing but what moves.
     pub(super) fn push(&mut self, moves: &[Move], deadline: &Deadline) -> Publication {
-        let to = if matches!(self.reach, Reach::Itself) { To::Itself } else { To::Origin };
+        let to = if matches!(self.reach, Access::Itself) { To::Itself } else { To::Origin };
         let by_push = |hub: &Self, hides_others: bool| {
             publish::by_push(&hub.git, (&hub.objects, to), moves, hides_others, deadline)
         };
@@ -376,12 +381,12 @@ impl GitEngine {
         // It is the hub that says so, at this moment.
         self.asked = true;
         // Where the hub tells a whole name nothing is asked: over http git cuts names in what it lists.
-        if bad.flaw == Flaw::NoName || !self.find_bad("", deadline).unwrap_or(false) {
+        if bad.flaw == BranchFault::NoName || !self.find_bad("", deadline).unwrap_or(false) {
             self.bad.get_mut().entry(bad.branch.clone()).or_insert(bad.flaw);
         }
         let flaw = self.bad.borrow().get(&bad.branch).copied().unwrap_or(bad.flaw);
         let is_removed =
-            flaw == Flaw::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline);
+            flaw == BranchFault::Missing && self.remove_bad(&BadBranch { flaw, ..bad.clone() }, deadline);
         is_removed.then(|| push(self, false).0)
     }
 }

@@ -1,14 +1,15 @@
 //! What the history of the hub, and what this host remembers of it, tell of what was there before.
 
-use super::{GitEngine, Reach};
+use super::{Access, GitEngine};
 use crate::domain::id::HEARTBEAT_BRANCH_PREFIX;
 use crate::git::libgit2::{oid, place_of};
 use crate::git::objects::Objects;
-use crate::git::versions::Unseen;
+use crate::git::versions::UnreadHistory;
 use crate::git::{by_hand, lost_hub, partial, permitted, versions, walk};
 use crate::ledger::{
-    Below, Earlier, Engine as _, EngineHistory, IsWhole, LedgerError, Lost, LostObject, Ours, PASSED_MAX,
-    Past, Reached, Sides, StoreCause, Version, Visit, VisitCommit, VisitVersion,
+    BelowManual, EarlierContent, Engine as _, EngineHistory, IsWhole, LedgerError, LostCommits, LostObject,
+    MergeSides, OwnCommit, PASSED_MAX, Past, Reached, StoreCause, Version, VisitCommit, VisitVersion,
+    Visitor,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,16 +19,16 @@ impl EngineHistory for GitEngine {
         &self,
         tip: &Version,
         wants: &dyn Fn(&str) -> bool,
-        visit: &mut Visit<'_>,
+        visit: &mut Visitor<'_>,
     ) -> Result<Reached, LedgerError> {
         self.suspecting(walk::walk(&self.objects, tip, wants, visit))
     }
 
-    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<Lost>, LedgerError> {
+    fn lost(&self, branch: &str, tip: &Version) -> Result<Vec<LostCommits>, LedgerError> {
         let of = |memory: &Objects, reference: &str| walk::lost(&self.objects, memory, reference, tip);
         let mut lost = of(&self.objects, &self.reference(branch))?;
         // Of a hub on this disk it is the clone around us that remembers.
-        if let (Reach::Itself, Some(clone)) = (&self.reach, &self.clone)
+        if let (Access::Itself, Some(clone)) = (&self.reach, &self.clone)
             && let Ok(clone) = permitted::open(clone)
         {
             lost.extend(of(&Objects::new(clone), &format!("refs/remotes/origin/{branch}"))?);
@@ -38,12 +39,12 @@ impl EngineHistory for GitEngine {
     fn below_foreign(
         &self,
         tip: &Version,
-        is_final: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
+        is_final: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError> {
         self.suspecting(by_hand::below(self.objects.repository(), oid(tip)?, PASSED_MAX, is_final))
     }
 
-    fn earlier(&self, version: &Version, path: &str) -> Result<Earlier, LedgerError> {
+    fn earlier(&self, version: &Version, path: &str) -> Result<EarlierContent, LedgerError> {
         self.suspecting(by_hand::earlier(&self.objects, version, path))
     }
 
@@ -72,9 +73,9 @@ impl EngineHistory for GitEngine {
         tip: &Version,
         path: &str,
         is_whole: &IsWhole<'_>,
-    ) -> Result<Sides, LedgerError> {
+    ) -> Result<MergeSides, LedgerError> {
         let (found, unseen) = versions::sides(&self.objects, oid(tip)?, path, is_whole)?;
-        Ok(Sides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
+        Ok(MergeSides { found, unseen: unseen.map(|unseen| self.unseen(branch, path, unseen)) })
     }
 
     fn past(&self, branch: &str) -> Result<Option<Past>, LedgerError> {
@@ -84,16 +85,16 @@ impl EngineHistory for GitEngine {
         }
         // Of a hub on this disk it is the clone around us that remembers.
         let known = match (&self.reach, &self.clone) {
-            (Reach::Itself, Some(clone)) => lost_hub::known_in(clone, branch),
-            (Reach::Itself, None) => None,
-            (Reach::Origin { .. }, _) => lost_hub::known(repository, branch),
+            (Access::Itself, Some(clone)) => lost_hub::known_in(clone, branch),
+            (Access::Itself, None) => None,
+            (Access::Origin { .. }, _) => lost_hub::known(repository, branch),
         };
         let beats = || {
             // Of a hub in another branch they are that one's.
             if self.branches("")?.iter().any(|other| lost_hub::is_hub(repository, &self.reference(other))) {
                 return Ok(None);
             }
-            if let (Reach::Itself, Some(last)) = (&self.reach, lost_hub::put_last(repository, branch)) {
+            if let (Access::Itself, Some(last)) = (&self.reach, lost_hub::put_last(repository, branch)) {
                 return Ok(Some(last));
             }
             Ok(self.branches(HEARTBEAT_BRANCH_PREFIX)?.into_iter().next().map(Past::Beats))
@@ -112,16 +113,18 @@ impl EngineHistory for GitEngine {
 
 impl GitEngine {
     /// What is told where a look at the history of a document did not see all of it.
-    fn unseen(&self, branch: &str, path: &str, unseen: Unseen) -> LedgerError {
+    fn unseen(&self, branch: &str, path: &str, unseen: UnreadHistory) -> LedgerError {
         let repository = self.objects.repository();
         let cut = |folder: Option<&Path>| LedgerError::CutHistory {
             path: path.to_owned(),
             place: folder.map(place_of),
         };
         let (id, error) = match unseen {
-            Unseen::End => return cut(Some(repository.workdir().unwrap_or_else(|| repository.path()))),
-            Unseen::More => return cut(None),
-            Unseen::Lost(id, error) => (id, *error),
+            UnreadHistory::End => {
+                return cut(Some(repository.workdir().unwrap_or_else(|| repository.path())));
+            }
+            UnreadHistory::More => return cut(None),
+            UnreadHistory::Lost(id, error) => (id, *error),
         };
         match (&self.reach, id, error) {
             (_, _, LedgerError::Store { cause: StoreCause::Damaged, what, why })
@@ -129,7 +132,7 @@ impl GitEngine {
             {
                 self.damaged(&what, why)
             }
-            (Reach::Itself, Some(id), LedgerError::Store { why, .. }) => {
+            (Access::Itself, Some(id), LedgerError::Store { why, .. }) => {
                 let object = LostObject { id: Some(id.to_string()), branch: branch.to_owned() };
                 LedgerError::LacksObject { hub: self.name.clone(), object, why }
             }

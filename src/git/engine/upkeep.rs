@@ -1,7 +1,7 @@
 //! What is kept on this machine of a hub, and how it is tended: our copy, the connection, the clone around us.
 
-use super::{GitEngine, Reach};
-use crate::domain::bad_branch::{BadBranch, Flaw};
+use super::{Access, GitEngine};
+use crate::domain::bad_branch::{BadBranch, BranchFault};
 use crate::git::objects::Objects;
 use crate::git::worktree;
 use crate::ledger::{Engine as _, EngineUpkeep, LedgerError};
@@ -19,14 +19,14 @@ impl EngineUpkeep for GitEngine {
     }
 
     fn heal(&mut self) -> Result<bool, LedgerError> {
-        let Reach::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
+        let Access::Origin { copy: Some(copy) } = &mut self.reach else { return Ok(false) };
         self.objects = Objects::new(copy.replace()?);
         *self.suspect.get_mut() = None;
         Ok(true)
     }
 
     fn is_suspect(&self) -> bool {
-        matches!(self.reach, Reach::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
+        matches!(self.reach, Access::Origin { copy: Some(_) }) && self.suspect.borrow().is_some()
     }
 
     fn begin_look(&mut self) {
@@ -38,7 +38,7 @@ impl EngineUpkeep for GitEngine {
     }
 
     fn stay_connected(&mut self) {
-        if !matches!(self.reach, Reach::Origin { .. }) {
+        if !matches!(self.reach, Access::Origin { .. }) {
             return;
         }
         let repository = self.objects.repository();
@@ -53,7 +53,7 @@ impl EngineUpkeep for GitEngine {
     fn leave_out(&self, branch: &str) -> bool {
         let is_hub = self.is_always_fresh();
         if is_hub {
-            self.bad.borrow_mut().insert(branch.to_owned(), Flaw::Incomplete);
+            self.bad.borrow_mut().insert(branch.to_owned(), BranchFault::Incomplete);
         }
         is_hub
     }
@@ -67,7 +67,7 @@ impl EngineUpkeep for GitEngine {
         let bad = self.bad_branches().into_iter().filter(|bad| self.told.insert(bad.branch.clone()));
         let mut notes: Vec<String> = bad.map(|bad| bad.warning(&self.name)).collect();
         notes.append(&mut self.notes);
-        if let Reach::Origin { copy: Some(copy) } = &mut self.reach {
+        if let Access::Origin { copy: Some(copy) } = &mut self.reach {
             notes.extend(copy.take_note());
         }
         notes

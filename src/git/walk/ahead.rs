@@ -4,10 +4,10 @@
 //! can be read without the others. What is read ahead is bounded by commits and by bytes.
 
 use super::merges::Merges;
-use super::reader::{Look, Reader, bytes_of};
+use super::reader::{PathEntry, Reader, bytes_of};
 use super::told::{READING, open, told};
 use crate::git::libgit2::failed;
-use crate::ledger::{Content, LedgerError, Merged, Stride, Told, Version, Visit};
+use crate::ledger::{CommitTrailers, Content, LedgerError, MergeView, Version, Visitor, WalkStep};
 use crate::machine::facts;
 use git2::{Oid, Repository};
 use std::path::Path;
@@ -24,11 +24,11 @@ const TOLD_AHEAD: usize = 10_000;
 const READERS_MAX: usize = 8;
 
 /// A commit of which the documents are still to be read.
-pub(super) struct Planned {
-    told: Told,
-    aside: Vec<Told>,
-    merged: Vec<Merged>,
-    changed: Vec<(String, Look)>,
+pub(super) struct PlannedCommit {
+    told: CommitTrailers,
+    aside: Vec<CommitTrailers>,
+    merged: Vec<MergeView>,
+    changed: Vec<(String, PathEntry)>,
     /// The tree of the commit.
     pub tree: Oid,
     before: Option<Version>,
@@ -36,9 +36,9 @@ pub(super) struct Planned {
 
 /// The commits that come next.
 #[derive(Default)]
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     /// In their order.
-    pub steps: Vec<Planned>,
+    pub steps: Vec<PlannedCommit>,
     bytes: usize,
     /// How many commits behind merges and operations are kept.
     told: usize,
@@ -82,7 +82,7 @@ impl Helpers {
     }
 }
 
-impl Ahead {
+impl ReadAhead {
     /// Adds a commit; `before` is the one that is walked before it, and its tree.
     pub(super) fn plan(
         &mut self,
@@ -96,7 +96,7 @@ impl Ahead {
         let mut changed = Vec::new();
         for (path, lies) in reader.compare(before.as_ref().map(|(_, tree)| *tree), tree)? {
             let look = reader.look(&path, lies)?;
-            if let Look::File { size, .. } = look {
+            if let PathEntry::File { size, .. } = look {
                 self.bytes = self.bytes.saturating_add(size);
             }
             changed.push((path, look));
@@ -105,7 +105,7 @@ impl Ahead {
         let brought = reader.follow(merges, &told, (id, &commit))?;
         let merged = reader.merged(&brought, tree)?;
         self.told += brought.aside.iter().map(|told| told.ops.len() + 1).sum::<usize>() + told.ops.len();
-        self.steps.push(Planned {
+        self.steps.push(PlannedCommit {
             told,
             aside: brought.aside,
             merged,
@@ -127,7 +127,7 @@ impl Ahead {
         reader: &Reader<'_>,
         helpers: &mut Helpers,
         (first, of): (usize, usize),
-        visit: &mut Visit<'_>,
+        visit: &mut Visitor<'_>,
     ) -> Result<(), LedgerError> {
         let looks = self.steps.iter().flat_map(|step| &step.changed);
         let ids: Vec<Oid> = looks.filter_map(|(_, look)| look.id()).collect();
@@ -135,12 +135,12 @@ impl Ahead {
         let read = |version: &Version, path: &str| reader.at(version, path);
         for (number, step) in (first..).zip(self.steps) {
             let mut content = |look| match look {
-                Look::Told(content) => content,
-                Look::File { .. } => files.next().map_or(Content::Missing, Content::File),
+                PathEntry::Told(content) => content,
+                PathEntry::File { .. } => files.next().map_or(Content::Missing, Content::File),
             };
             let changed = step.changed.into_iter().map(|(path, look)| (path, content(look))).collect();
-            let Planned { told, aside, merged, before, .. } = step;
-            visit(&Stride { told, aside, changed, merged, number, of, before, reader: &read })?;
+            let PlannedCommit { told, aside, merged, before, .. } = step;
+            visit(&WalkStep { told, aside, changed, merged, number, of, before, reader: &read })?;
         }
         Ok(())
     }

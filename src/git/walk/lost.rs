@@ -5,7 +5,7 @@ use crate::git::commits::{COMMITS_MAX, CommitText, back_from};
 use crate::git::libgit2::{failed, oid, version};
 use crate::git::objects::Objects;
 use crate::git::refs::LOST;
-use crate::ledger::{LedgerError, Lost, Told, Version};
+use crate::ledger::{CommitTrailers, LedgerError, LostCommits, Version};
 use git2::{Oid, Repository};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ pub(in crate::git) fn lost(
     memory: &Objects,
     reference: &str,
     tip: &Version,
-) -> Result<Vec<Lost>, LedgerError> {
+) -> Result<Vec<LostCommits>, LedgerError> {
     let repository = memory.repository();
     let mut seen = kept(memory)?;
     // A bare repository keeps no log unless it is told to, and to ask libgit2 for one makes one.
@@ -45,7 +45,7 @@ pub(in crate::git) fn lost(
         // What was removed from our repository too cannot be told.
         if !commits.is_empty() {
             let place = repository.path().to_string_lossy().into_owned();
-            lost.push(Lost { tip: version(id), place, kept_as, commits });
+            lost.push(LostCommits { tip: version(id), place, kept_as, commits });
         }
     }
     Ok(lost)
@@ -75,7 +75,7 @@ fn reachable(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, LedgerEr
 }
 
 /// The commits that lead to `tip`, back to those that are `known`, which they join.
-fn commits_up_to(repository: &Repository, tip: Oid, known: &mut HashSet<Oid>) -> Vec<Told> {
+fn commits_up_to(repository: &Repository, tip: Oid, known: &mut HashSet<Oid>) -> Vec<CommitTrailers> {
     let mut commits = Vec::new();
     let mut tell = |id: Oid, commit: &CommitText<'_>| {
         commits.push((id, told(id, commit)));

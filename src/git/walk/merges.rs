@@ -7,7 +7,7 @@
 use super::told::{ASIDE_MAX, READING, told};
 use crate::git::commits::CommitText;
 use crate::git::libgit2::failed;
-use crate::ledger::{LedgerError, Told};
+use crate::ledger::{CommitTrailers, LedgerError};
 use git2::{ErrorCode, Odb, Oid};
 use std::collections::{HashMap, VecDeque};
 
@@ -20,7 +20,7 @@ const ASIDES_MAX: usize = 200_000;
 const LOOKUPS_MAX: usize = 5_000_000;
 
 /// A commit that a merge brought in.
-struct Aside {
+struct MergedCommit {
     /// The place of that merge on the way.
     at: usize,
     steps: u64,
@@ -35,16 +35,16 @@ pub(super) struct Merges {
     last: Option<Oid>,
     /// How many steps led to each of them, itself included.
     steps: Vec<u64>,
-    asides: HashMap<Oid, Aside>,
+    asides: HashMap<Oid, MergedCommit>,
     lookups: usize,
     /// Whether something was left out.
     pub(super) is_cut: bool,
 }
 
 /// What a commit brings in besides itself.
-pub(super) struct Brought {
+pub(super) struct MergedIn {
     /// The commits that it merged in, the nearest first.
-    pub aside: Vec<Told>,
+    pub aside: Vec<CommitTrailers>,
     /// The parents that it merged in, and how many steps it brought to each.
     pub to: Vec<(Oid, u64)>,
 }
@@ -54,9 +54,9 @@ impl Merges {
     pub(super) fn follow(
         &mut self,
         odb: &Odb<'_>,
-        told: &Told,
+        told: &CommitTrailers,
         (id, commit): (Oid, &CommitText<'_>),
-    ) -> Result<Brought, LedgerError> {
+    ) -> Result<MergedIn, LedgerError> {
         self.is_cut |= told.is_cut;
         let place = self.steps.len();
         let mut others: Vec<Oid> = Vec::new();
@@ -73,7 +73,7 @@ impl Merges {
         self.way.insert(id, place);
         self.last = Some(id);
         self.steps.push(so_far.saturating_add(steps_of(told)));
-        Ok(Brought { aside, to })
+        Ok(MergedIn { aside, to })
     }
 
     /// Takes in what leads to `tips` and was not known, and counts its steps.
@@ -82,7 +82,7 @@ impl Merges {
         odb: &Odb<'_>,
         tips: &[Oid],
         place: usize,
-    ) -> Result<(Vec<Told>, u64), LedgerError> {
+    ) -> Result<(Vec<CommitTrailers>, u64), LedgerError> {
         let (mut open, mut aside, mut steps) = (VecDeque::from(tips.to_vec()), Vec::new(), 0_u64);
         while let Some(id) = open.pop_front() {
             if self.way.contains_key(&id) || self.asides.contains_key(&id) {
@@ -102,7 +102,7 @@ impl Merges {
             let parents: Vec<Oid> = commit.parents().take(PARENTS_MAX).collect();
             open.extend(&parents);
             steps = steps.saturating_add(steps_of(&told));
-            self.asides.insert(id, Aside { at: place, steps: steps_of(&told), parents });
+            self.asides.insert(id, MergedCommit { at: place, steps: steps_of(&told), parents });
             aside.push(told);
         }
         Ok((aside, steps))
@@ -133,7 +133,7 @@ impl Merges {
 }
 
 /// Of how many steps a commit consists that may do what each of its operations may do.
-fn steps_of(told: &Told) -> u64 {
+fn steps_of(told: &CommitTrailers) -> u64 {
     u64::try_from(told.ops.len().max(1)).unwrap_or(u64::MAX)
 }
 

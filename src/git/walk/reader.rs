@@ -1,11 +1,11 @@
 //! Reads commits, trees and documents of one repository for a walk.
 
-use super::merges::{Brought, Merges};
+use super::merges::{MergedIn, Merges};
 use super::told::READING;
 use crate::domain::json::{DOCUMENT_BYTES_MAX, DocumentError};
 use crate::git::commits::{CommitText, tree_of};
 use crate::git::libgit2::{failed, oid, version};
-use crate::ledger::{Content, LedgerError, Merged, Told, Version};
+use crate::ledger::{CommitTrailers, Content, LedgerError, MergeView, Version};
 use git2::{ErrorCode, FileMode, ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 use std::collections::HashSet;
 use std::path::Path;
@@ -39,14 +39,14 @@ impl<'a> Reader<'a> {
     pub(super) fn follow(
         &self,
         merges: &mut Merges,
-        told: &Told,
+        told: &CommitTrailers,
         commit: (Oid, &CommitText<'_>),
-    ) -> Result<Brought, LedgerError> {
+    ) -> Result<MergedIn, LedgerError> {
         merges.follow(&self.odb, told, commit)
     }
 
     /// What a merge, of which the folder is `after`, is to each of the histories that it merged in.
-    pub(super) fn merged(&self, brought: &Brought, after: Oid) -> Result<Vec<Merged>, LedgerError> {
+    pub(super) fn merged(&self, brought: &MergedIn, after: Oid) -> Result<Vec<MergeView>, LedgerError> {
         let mut merged = Vec::new();
         for (parent, steps) in &brought.to {
             // Where a shallow clone ends it is not known what was merged.
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
             };
             let changed = self.compare(Some(tree), after)?;
             let changed = changed.into_iter().map(|(path, _)| path).collect();
-            merged.push(Merged { brought: *steps, changed, tip: version(*parent) });
+            merged.push(MergeView { brought: *steps, changed, tip: version(*parent) });
         }
         Ok(merged)
     }
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         &self,
         before: Option<Oid>,
         after: Oid,
-    ) -> Result<Vec<(String, Option<Lies>)>, LedgerError> {
+    ) -> Result<Vec<(String, Option<NamedEntry>)>, LedgerError> {
         let mut changed = Vec::new();
         if before != Some(after) {
             self.compare_folder((before, Some(after)), "", 0, &mut changed)?;
@@ -78,12 +78,12 @@ impl<'a> Reader<'a> {
         (before, after): (Option<Oid>, Option<Oid>),
         folder: &str,
         depth: usize,
-        changed: &mut Vec<(String, Option<Lies>)>,
+        changed: &mut Vec<(String, Option<NamedEntry>)>,
     ) -> Result<(), LedgerError> {
         let tree = |id: Option<Oid>| id.map(|id| failed(READING, self.repository.find_tree(id))).transpose();
         let (before, after) = (tree(before)?, tree(after)?);
         let entry_of = |tree: &Option<Tree<'_>>, name: &str| {
-            tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| Lies::of(&entry))
+            tree.as_ref().and_then(|tree| tree.get_name(name)).map(|entry| NamedEntry::of(&entry))
         };
         let mut names = HashSet::new();
         for entry in after.iter().chain(&before).flat_map(Tree::iter) {
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
             }
             let path = format!("{folder}{name}");
             let inside = format!("{path}/");
-            let tree_in = |lies: Option<Lies>| lies.filter(Lies::is_folder).map(|lies| lies.id);
+            let tree_in = |lies: Option<NamedEntry>| lies.filter(NamedEntry::is_folder).map(|lies| lies.id);
             let trees = (tree_in(was), tree_in(is));
             if depth < FOLDERS_MAX && trees.0 != trees.1 && (self.wants)(&inside) {
                 self.compare_folder(trees, &inside, depth + 1, changed)?;
@@ -111,23 +111,23 @@ impl<'a> Reader<'a> {
     pub(super) fn at(&self, commit: &Version, path: &str) -> Result<Content, LedgerError> {
         let tree = failed(READING, tree_of(self.repository, oid(commit)?))?;
         match tree.get_path(Path::new(path)) {
-            Ok(entry) => self.content(path, Some(Lies::of(&entry))),
+            Ok(entry) => self.content(path, Some(NamedEntry::of(&entry))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(Content::Missing),
             Err(error) => failed(READING, Err(error)),
         }
     }
 
-    fn content(&self, path: &str, lies: Option<Lies>) -> Result<Content, LedgerError> {
+    fn content(&self, path: &str, lies: Option<NamedEntry>) -> Result<Content, LedgerError> {
         match self.look(path, lies)? {
-            Look::Told(content) => Ok(content),
-            Look::File { id, .. } => Ok(Content::File(bytes_of(&self.odb, id)?)),
+            PathEntry::Told(content) => Ok(content),
+            PathEntry::File { id, .. } => Ok(Content::File(bytes_of(&self.odb, id)?)),
         }
     }
 
     /// What lies there, without the bytes of a file.
-    pub(super) fn look(&self, path: &str, lies: Option<Lies>) -> Result<Look, LedgerError> {
-        let refuse = |error: DocumentError| Ok(Look::Told(Content::Unusable(error)));
-        let Some(lies) = lies else { return Ok(Look::Told(Content::Missing)) };
+    pub(super) fn look(&self, path: &str, lies: Option<NamedEntry>) -> Result<PathEntry, LedgerError> {
+        let refuse = |error: DocumentError| Ok(PathEntry::Told(Content::Unusable(error)));
+        let Some(lies) = lies else { return Ok(PathEntry::Told(Content::Missing)) };
         if !lies.is_file() {
             return refuse(DocumentError::no_file(path));
         }
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
             let problem = format!("it has {size} bytes, more than the {DOCUMENT_BYTES_MAX} allowed");
             return refuse(DocumentError::new(path, problem));
         }
-        Ok(Look::File { id: lies.id, size })
+        Ok(PathEntry::File { id: lies.id, size })
     }
 }
 
@@ -146,7 +146,7 @@ pub(super) fn bytes_of(odb: &Odb<'_>, id: Oid) -> Result<Vec<u8>, LedgerError> {
 }
 
 /// What lies at a path, as far as it is known without reading a file.
-pub(super) enum Look {
+pub(super) enum PathEntry {
     /// All there is to tell.
     Told(Content),
     /// A file that can be read.
@@ -158,7 +158,7 @@ pub(super) enum Look {
     },
 }
 
-impl Look {
+impl PathEntry {
     /// The file that is to be read, if it is one.
     pub(super) fn id(&self) -> Option<Oid> {
         match self {
@@ -170,13 +170,13 @@ impl Look {
 
 /// What lies at a name in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lies {
+pub(super) struct NamedEntry {
     id: Oid,
     kind: Option<ObjectType>,
     mode: i32,
 }
 
-impl Lies {
+impl NamedEntry {
     fn of(entry: &TreeEntry<'_>) -> Self {
         Self { id: entry.id(), kind: entry.kind(), mode: entry.filemode() }
     }

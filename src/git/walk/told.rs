@@ -3,7 +3,7 @@
 use crate::domain::id::OpId;
 use crate::git::commits::CommitText;
 use crate::git::libgit2::{failed, version};
-use crate::ledger::{LedgerError, Told, ops_in};
+use crate::ledger::{CommitTrailers, LedgerError, ops_in};
 use git2::{Oid, Repository};
 use std::path::Path;
 
@@ -20,13 +20,13 @@ pub(super) const READING: &str = "cannot read the history of the hub";
 /// The most commits behind one merge, or of one rewritten history, that are looked at.
 pub(super) const ASIDE_MAX: usize = 10_000;
 
-pub(super) fn told(id: Oid, commit: &CommitText<'_>) -> Told {
+pub(super) fn told(id: Oid, commit: &CommitText<'_>) -> CommitTrailers {
     let (message, is_long) = commit.message_up_to(MESSAGE_BYTES_MAX);
     let mut ops: Vec<OpId> = ops_in(&message).take(OPS_MAX + 1).collect();
     let is_cut = is_long || ops.len() > OPS_MAX;
     ops.truncate(OPS_MAX);
     let cut = |text: &str| text.chars().take(TEXT_LENGTH_MAX).collect();
-    Told {
+    CommitTrailers {
         version: version(id),
         author: cut(&commit.author()),
         at: commit.at(),

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// What becomes of a file that the hub changed.
-pub(super) enum How {
+pub(super) enum FileChange {
     Removed,
     /// It lies in the work tree as the hub has it.
     LaidOut,

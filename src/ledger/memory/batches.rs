@@ -1,6 +1,6 @@
 //! Several requests in one push: what they see of each other, and what a store is told of them.
 
-use super::super::error::Stop;
+use super::super::error::Abort;
 use super::super::outcome::Outcome;
 use super::super::request::Request;
 use super::super::transaction::Transaction;
@@ -12,14 +12,14 @@ use crate::domain::table::{Row as _, Table};
 use crate::ledger::Documents as _;
 use std::collections::BTreeSet;
 
-fn edit(transaction: &mut Transaction<'_>, edit: impl FnOnce(&mut Table<Job>)) -> Result<u32, Stop> {
+fn edit(transaction: &mut Transaction<'_>, edit: impl FnOnce(&mut Table<Job>)) -> Result<u32, Abort> {
     let mut jobs: Table<Job> = transaction.table()?;
     edit(&mut jobs);
     transaction.put_table(&jobs)?;
     Ok(u32::try_from(jobs.rows().len()).expect("a small number"))
 }
 
-fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Stop> {
+fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Abort> {
     let job = Job::new(id.to_owned(), "build".to_owned(), transaction.now());
     edit(transaction, |jobs| jobs.push(job))
 }

@@ -1,6 +1,6 @@
 //! The update loop when looks at the hub go wrong, and where its bounds are.
 
-use super::super::error::{LedgerError, Stop};
+use super::super::error::{Abort, LedgerError};
 use super::super::outcome::{Locked, Outcome};
 use super::super::snapshot::Documents as _;
 use super::super::transaction::Transaction;
@@ -177,12 +177,12 @@ fn a_fault_of_what_is_known_is_looked_at_again() {
         use super::super::snapshot::Documents as _;
         match transaction.document("main", "other")? {
             Some(_) => count(transaction),
-            None => Err(Stop::Fault(DocumentError::new("other", "it is empty").into())),
+            None => Err(Abort::Fault(DocumentError::new("other", "it is empty").into())),
         }
     };
     assert_eq!(word(&ledger.update_one(op(), now(), if_mended)), "applied");
-    let broken = |_: &mut Transaction<'_>| -> Result<(), Stop> {
-        Err(Stop::Fault(DocumentError::new("other", "it is empty").into()))
+    let broken = |_: &mut Transaction<'_>| -> Result<(), Abort> {
+        Err(Abort::Fault(DocumentError::new("other", "it is empty").into()))
     };
     let before = memory.script.borrow().refreshes;
     assert_eq!(word(&ledger.update_one(op(), now(), broken)), "another error");
@@ -216,7 +216,7 @@ fn what_seems_to_be_there_already_is_looked_for_on_fresh_documents() {
     for ledger in [&mut first, &mut second] {
         assert_eq!(word(&ledger.update_one(op(), now(), count)), "applied");
     }
-    let one = |transaction: &mut Transaction<'_>| -> Result<(), Stop> {
+    let one = |transaction: &mut Transaction<'_>| -> Result<(), Abort> {
         transaction.put_text(COUNTER, "1".to_owned());
         Ok(())
     };
@@ -260,7 +260,7 @@ fn the_branches_that_were_looked_at_are_looked_at_again() {
     // A heartbeat needs its own branch; whoever looks at another, or at which there are, all of them.
     let own = Scope { heartbeats: false, branches: ["heartbeat-x".to_owned()].into() };
     assert_eq!(memory.script.borrow().scopes, [Scope::default(), own.clone()]);
-    type Look = fn(&Transaction<'_>) -> Result<(), Stop>;
+    type Look = fn(&Transaction<'_>) -> Result<(), Abort>;
     let looks: [Look; 3] = [
         |transaction| Ok(transaction.document("heartbeat-y", "y/heartbeat.json").map(drop)?),
         |transaction| Ok(transaction.branches("heartbeat-").map(drop)?),
@@ -333,7 +333,7 @@ fn what_is_kept_at_hand_has_a_bound() {
     let memory = hub_of(DISK, &[], &[]);
     let mut ledger = ledger(&memory, LONG);
     for n in 0..4 {
-        let grow = |transaction: &mut Transaction<'_>| -> Result<(), Stop> {
+        let grow = |transaction: &mut Transaction<'_>| -> Result<(), Abort> {
             transaction.put_text(&format!("coordination/{n}"), "x".repeat(LARGE));
             Ok(())
         };

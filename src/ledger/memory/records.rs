@@ -1,6 +1,6 @@
 //! An engine that keeps each record under a key of its own could do with what it is told of a commit.
 
-use super::super::error::Stop;
+use super::super::error::Abort;
 use super::super::memory_store::{MemoryStore, Misfortune};
 use super::super::outcome::Outcome;
 use super::super::transaction::Transaction;
@@ -49,25 +49,25 @@ fn records(document: &[u8]) -> Keys {
     jobs.map(|job| (job["id"].as_str().expect("an id").to_owned(), job.to_string())).collect()
 }
 
-fn edit(transaction: &mut Transaction<'_>, edit: impl FnOnce(&mut Table<Job>)) -> Result<u32, Stop> {
+fn edit(transaction: &mut Transaction<'_>, edit: impl FnOnce(&mut Table<Job>)) -> Result<u32, Abort> {
     let mut jobs: Table<Job> = transaction.table()?;
     edit(&mut jobs);
     transaction.put_table(&jobs)?;
     Ok(0)
 }
 
-fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Stop> {
+fn add(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Abort> {
     let job = Job::new(id.to_owned(), "build".to_owned(), transaction.now());
     edit(transaction, |jobs| jobs.push(job))
 }
 
-fn change(transaction: &mut Transaction<'_>, id: &str, branch: &str) -> Result<u32, Stop> {
+fn change(transaction: &mut Transaction<'_>, id: &str, branch: &str) -> Result<u32, Abort> {
     edit(transaction, |jobs| {
         jobs.get_mut(id).expect("it is there").edit(|job| job.branch = Some(branch.to_owned()));
     })
 }
 
-fn remove(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Stop> {
+fn remove(transaction: &mut Transaction<'_>, id: &str) -> Result<u32, Abort> {
     edit(transaction, |jobs| drop(jobs.take(|job| job.id == id)))
 }
 

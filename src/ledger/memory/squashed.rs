@@ -1,7 +1,7 @@
 //! Heartbeat branches that are reduced to one commit on a hub that misbehaves.
 
 use super::super::error::LedgerError;
-use super::super::squash::Squashed;
+use super::super::squash::SquashResult;
 use super::{Fault, LONG, Look, Memory, SHORT, ledger, memory, now};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn length(memory: &Memory, branch: &str) -> usize {
     memory.commits_to(tip.as_ref()).len()
 }
 
-fn squash(memory: &Memory, budget: Duration, dry_run: bool) -> Result<Squashed, LedgerError> {
+fn squash(memory: &Memory, budget: Duration, dry_run: bool) -> Result<SquashResult, LedgerError> {
     let mut ledger = ledger(memory, budget);
     ledger.settings.dry_run = dry_run;
     ledger.squash(BEATS, Some(BACKUP), now())
@@ -36,7 +36,7 @@ fn whatever_the_hub_does_a_squash_happens_once_and_keeps_what_was_there() {
     for faults in [&[][..], &[Busy, Busy], &[LoseAnswer], &[Repeat], &[Vanish], &[Vanish, LoseAnswer]] {
         let memory = beating(3, faults, &[]);
         let squashed = squash(&memory, LONG, false).expect("no fault");
-        assert_eq!(squashed, Squashed { commits: 3, backup: Some(BACKUP.to_owned()) }, "{faults:?}");
+        assert_eq!(squashed, SquashResult { commits: 3, backup: Some(BACKUP.to_owned()) }, "{faults:?}");
         assert_eq!((length(&memory, BEATS), length(&memory, BACKUP)), (1, 3), "{faults:?}");
         let publications = usize::try_from(memory.script.borrow().publications).expect("few");
         let landed = matches!(faults.last(), Some(LoseAnswer | Repeat));
@@ -50,7 +50,7 @@ fn one_commit_is_left_as_it_is_and_a_try_moves_nothing() {
     {
         let memory = beating(commits, &[], &[]);
         let squashed = squash(&memory, LONG, dry_run).expect("no fault");
-        assert_eq!(squashed, Squashed { commits, backup }, "{commits} {dry_run}");
+        assert_eq!(squashed, SquashResult { commits, backup }, "{commits} {dry_run}");
         assert_eq!((memory.script.borrow().publications, length(&memory, BEATS)), (0, commits));
     }
 }

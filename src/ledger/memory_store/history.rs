@@ -5,8 +5,8 @@ use crate::ledger::document::Document;
 use crate::ledger::engine::EngineHistory;
 use crate::ledger::error::LedgerError;
 use crate::ledger::history::{
-    Below, Content, Earlier, IsWhole, Lost as LostCommits, Ours, Side, Sides, Stride, Told, Visit,
-    VisitCommit, VisitVersion,
+    BelowManual, CommitTrailers, Content, EarlierContent, IsWhole, LostCommits, MergeSides, OwnCommit, Side,
+    VisitCommit, VisitVersion, Visitor, WalkStep,
 };
 use crate::ledger::lost::Past;
 use crate::ledger::memory_hub::{MemoryHub, Stored};
@@ -38,7 +38,7 @@ impl EngineHistory for MemoryStore {
         &self,
         tip: &Version,
         wants: &dyn Fn(&str) -> bool,
-        visit: &mut Visit<'_>,
+        visit: &mut Visitor<'_>,
     ) -> Result<Reached, LedgerError> {
         let commits: Vec<(Version, Stored)> = {
             let hub = self.hub();
@@ -54,7 +54,7 @@ impl EngineHistory for MemoryStore {
             let paths = differing(&self.hub(), before.as_ref(), version);
             let changed = paths.into_iter().filter(|path| wants(path));
             let changed = changed.map(|path| Ok((path.clone(), read(version, &path)?)));
-            visit(&Stride {
+            visit(&WalkStep {
                 told: told(version, stored),
                 aside: Vec::new(),
                 changed: changed.collect::<Result<_, LedgerError>>()?,
@@ -84,13 +84,13 @@ impl EngineHistory for MemoryStore {
     fn below_foreign(
         &self,
         _: &Version,
-        _: &dyn Fn(&Ours) -> Result<bool, LedgerError>,
-    ) -> Result<Option<Below>, LedgerError> {
+        _: &dyn Fn(&OwnCommit) -> Result<bool, LedgerError>,
+    ) -> Result<Option<BelowManual>, LedgerError> {
         Ok(None)
     }
 
-    fn earlier(&self, _: &Version, _: &str) -> Result<Earlier, LedgerError> {
-        Ok(Earlier::default())
+    fn earlier(&self, _: &Version, _: &str) -> Result<EarlierContent, LedgerError> {
+        Ok(EarlierContent::default())
     }
 
     fn changed(&self, before: &Version, after: &Version) -> Result<BTreeSet<String>, LedgerError> {
@@ -129,11 +129,11 @@ impl EngineHistory for MemoryStore {
         tip: &Version,
         path: &str,
         is_whole: &IsWhole<'_>,
-    ) -> Result<Sides, LedgerError> {
+    ) -> Result<MergeSides, LedgerError> {
         let whole = self.texts(tip, path).into_iter().find(|(_, document)| is_whole(document.bytes()));
         let side =
             whole.map(|(version, document)| Side { version, bytes: document.bytes().to_vec(), base: None });
-        Ok(Sides { found: side.into_iter().collect(), unseen: None })
+        Ok(MergeSides { found: side.into_iter().collect(), unseen: None })
     }
 }
 
@@ -157,8 +157,8 @@ fn differing(hub: &MemoryHub, before: Option<&Version>, after: &Version) -> BTre
     paths.map(ToString::to_string).collect()
 }
 
-fn told(version: &Version, stored: &Stored) -> Told {
-    Told {
+fn told(version: &Version, stored: &Stored) -> CommitTrailers {
+    CommitTrailers {
         version: version.clone(),
         author: stored.made.as_ref().map_or_else(String::new, |(author, _)| author.to_string()),
         at: stored.made.as_ref().map(|(_, at)| *at),

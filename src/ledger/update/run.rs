@@ -3,7 +3,7 @@
 use crate::domain::id::OpId;
 use crate::domain::planted::planted;
 use crate::ledger::causes::StoreCause;
-use crate::ledger::error::{LedgerError, Stop};
+use crate::ledger::error::{Abort, LedgerError};
 use crate::ledger::far_side::Reason;
 use crate::ledger::one_hub::OneHub;
 use crate::ledger::outcome::{Locked, Outcome, Receipt};
@@ -29,7 +29,7 @@ pub(super) struct Attempt {
     /// Which hub it is once it has it.
     pub(super) one_hub: OneHub,
     /// Of each request the number of its answer, or why there is none.
-    pub(super) results: Vec<Result<usize, Stop>>,
+    pub(super) results: Vec<Result<usize, Abort>>,
 }
 
 /// The state of one update between its attempts.
@@ -158,8 +158,8 @@ impl Attempt {
     pub(super) fn is_doubtful(&self) -> bool {
         self.results.iter().any(|result| match result {
             Ok(_) => self.moves.is_empty(),
-            Err(Stop::Refused(_)) => true,
-            Err(Stop::Fault(error)) => error.is_of_what_is_known(),
+            Err(Abort::Refused(_)) => true,
+            Err(Abort::Fault(error)) => error.is_of_what_is_known(),
         })
     }
 
@@ -171,8 +171,8 @@ impl Attempt {
                 let (op, version) = (head.op.clone(), version.cloned());
                 Ok(Outcome::Applied(Receipt { answer, op, version, attempts }))
             }
-            Err(Stop::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
-            Err(Stop::Fault(error)) => {
+            Err(Abort::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
+            Err(Abort::Fault(error)) => {
                 run.fault(error).map(|why| Outcome::Unknown { op: head.op.clone(), why })
             }
         });

@@ -3,13 +3,13 @@
 use super::{STEPS_MAX, Worker, unseen};
 use crate::app::client::Client;
 use crate::app::commands::job_claim::ClaimJobs;
-use crate::app::flows::claim::{ClaimFlow, Event, Known, Poll, Seen, Step};
+use crate::app::flows::claim::{ClaimFlow, Event, HubView, LocalView, Poll, Step};
 use crate::app::session::Session;
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::queue::Queue;
 use crate::domain::table::Table;
-use crate::ledger::{Documents as _, Stop};
+use crate::ledger::{Abort, Documents as _};
 
 impl Worker {
     /// Claims as a command does, or as a worker that looks once.
@@ -35,11 +35,11 @@ impl Worker {
                 },
                 Step::Recall => {
                     let claimant = flow.claimant();
-                    let known = client.recall(|hub| Known::of(hub, claimant, self.machine.wall()));
+                    let known = client.recall(|hub| LocalView::of(hub, claimant, self.machine.wall()));
                     known.map_or_else(|stop| Event::Unseen(unseen(&stop)), Event::Known)
                 }
                 Step::Look => {
-                    let seen = client.read(true, |hub| Seen::of(hub, &self.server));
+                    let seen = client.read(true, |hub| HubView::of(hub, &self.server));
                     seen.map_or_else(|stop| Event::Unseen(unseen(&stop)), Event::Seen)
                 }
                 Step::BeginAnew => {
@@ -85,7 +85,10 @@ impl Worker {
     fn poll(&mut self, client: &mut Client, session: &Session) -> Option<Poll> {
         let seen = client.read(true, |hub| {
             let jobs: Table<Job> = hub.table()?;
-            Ok::<_, Stop>((Seen::of(hub, &self.server)?, Queue::new(&jobs, self.machine.wall()).delayed()))
+            Ok::<_, Abort>((
+                HubView::of(hub, &self.server)?,
+                Queue::new(&jobs, self.machine.wall()).delayed(),
+            ))
         });
         let (seen, delayed) = seen.ok()?;
         let room = usize::from(self.random.chance(800));

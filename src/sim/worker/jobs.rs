@@ -3,7 +3,7 @@
 use super::{OPEN_JOBS_MAX, STEPS_MAX, Worker};
 use crate::app::commands::job_add::{AddJobs, NewJob};
 use crate::app::commands::job_step::{Change, ChangeJob};
-use crate::app::flows::stop::{Event, Seen, Step, StopFlow};
+use crate::app::flows::stop::{Event, JobView, Step, StopFlow};
 use crate::domain::id::JobId;
 use crate::domain::job::{IfNeedFails, Job, JobStatus, Priority};
 use crate::domain::queue::{Queue, Waiting};
@@ -106,7 +106,7 @@ impl Worker {
                 Step::Look => {
                     let seen = client.read(true, |hub| {
                         let jobs: Table<Job> = hub.table()?;
-                        jobs.get(id.as_str()).map(|job| Seen::of(hub, job)).transpose()
+                        jobs.get(id.as_str()).map(|job| JobView::of(hub, job)).transpose()
                     });
                     // One that is gone was archived.
                     let Some(seen) = seen.ok().flatten() else { return };

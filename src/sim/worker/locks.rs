@@ -6,7 +6,7 @@ use crate::app::commands::lock::{AcquireLock, MarkDone, StealLock};
 use crate::app::flows::acquire::{AcquireFlow, Event, Step, look};
 use crate::app::flows::hold::{self, HoldFlow};
 use crate::domain::id::LockName;
-use crate::domain::lock::{Lock, Taker};
+use crate::domain::lock::{Lock, LockRequest};
 use crate::ledger::Documents as _;
 use crate::sim::check::Window;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const HELD_MILLIS_MAX: u64 = 30_000;
 
 /// A lock that this process holds.
-pub(super) struct Term {
+pub(super) struct SimLock {
     pub(super) name: LockName,
     pub(super) token: u64,
     hold: HoldFlow,
@@ -31,8 +31,8 @@ impl Worker {
         }
     }
 
-    fn taker(&self) -> Taker {
-        Taker {
+    fn taker(&self) -> LockRequest {
+        LockRequest {
             server: self.server.clone(),
             holder: self.server.to_string(),
             lease_seconds: self.world.get().tuning.lease.as_secs(),
@@ -41,10 +41,10 @@ impl Worker {
     }
 
     /// A term of ours, trusted until then.
-    fn term(&self, name: LockName, token: u64, trusted: Duration) -> Term {
+    fn term(&self, name: LockName, token: u64, trusted: Duration) -> SimLock {
         let lease = self.world.get().tuning.lease;
         let names = (name.clone(), self.server.clone());
-        Term { name, token, hold: HoldFlow::new(names, token, lease, trusted, self.machine.since_boot()) }
+        SimLock { name, token, hold: HoldFlow::new(names, token, lease, trusted, self.machine.since_boot()) }
     }
 
     /// Takes a lock, or watches its holder.
@@ -141,7 +141,7 @@ impl Worker {
     pub(super) fn steal(&mut self) {
         let name = self.random.pick(LOCKS).copied().unwrap_or("deploy");
         let Ok(name) = LockName::new(name) else { return };
-        let taker = Taker { reason: Some("it hangs".to_owned()), ..self.taker() };
+        let taker = LockRequest { reason: Some("it hangs".to_owned()), ..self.taker() };
         let verb = StealLock { name: name.clone(), taker, force: true, expired: None };
         if let Some(receipt) = self.write(&verb) {
             // Whoever steals does not wait for the other: it has no trust, only the token.
@@ -178,7 +178,7 @@ impl Worker {
     }
 
     /// The lock is trusted as long as its flow says, by this host's clock.
-    fn trust(&self, term: &Term) {
+    fn trust(&self, term: &SimLock) {
         let left = term.hold.trusted().saturating_sub(self.machine.since_boot());
         let mut world = self.world.get();
         let Some(left) = world.hosts.get(self.host).map(|host| host.true_span(left)) else { return };

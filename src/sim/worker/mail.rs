@@ -1,7 +1,7 @@
 //! The messages that a server sends and reads.
 
 use super::Worker;
-use crate::app::commands::message::{Mark, MarkMessages, SendMessage};
+use crate::app::commands::message::{MarkAs, MarkMessages, SendMessage};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Draft, Message, MessageType};
 use crate::ledger::Documents as _;
@@ -49,7 +49,7 @@ impl Worker {
             server: self.server.clone(),
             ids: vec![id.clone()],
             which: Vec::new(),
-            mark: Mark::Read,
+            mark: MarkAs::Read,
         };
         if self.write(&marks).is_some() {
             let why = format!("I6: {} was told that message {id} of another is marked", self.server);
@@ -66,7 +66,7 @@ impl Worker {
             Some(messages.rows().any(|one| one.is_for(&self.server) && !one.is_read_by(&self.server)))
         });
         if unread == Some(true) {
-            let mark = if self.random.chance(300) { Mark::Acknowledged } else { Mark::Read };
+            let mark = if self.random.chance(300) { MarkAs::Acknowledged } else { MarkAs::Read };
             drop(self.write(&MarkMessages {
                 server: self.server.clone(),
                 ids: Vec::new(),

@@ -3,9 +3,9 @@
 use super::reporting::LOG_PAUSE_SAVING;
 use super::{Dispatcher, WorkerError};
 use crate::app::commands::job_claim::{ByWorker, ClaimJobs};
-use crate::app::commands::rescue::RescueJobs;
+use crate::app::commands::rescue::ReclaimJobs;
 use crate::app::flows::Failure;
-use crate::app::flows::claim::{ClaimFlow, Event, Poll, Seen, Step, Why as Wait};
+use crate::app::flows::claim::{ClaimFlow, Event, HubView, Poll, Step, WaitReason as Wait};
 use crate::domain::id::JobId;
 use crate::domain::job::{Claimant, Job};
 use crate::domain::lease::margin;
@@ -17,8 +17,8 @@ use crate::worker::Options;
 use crate::worker::active::Active;
 use crate::worker::budget::Need;
 use crate::worker::executor::Execution;
-use crate::worker::hub::{Hub, Written};
-use crate::worker::place::Place;
+use crate::worker::hub::{WorkerHub, WriteResult};
+use crate::worker::place::WorkerDir;
 use crate::worker::task::Task;
 use serde_json::Value;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use std::time::Duration;
 const LOG_FIRST: Duration = Duration::from_secs(2);
 
 /// How a worker claims.
-pub(super) fn claiming(hub: &Hub, place: &Place, options: &Options) -> ClaimFlow {
+pub(super) fn claiming(hub: &WorkerHub, place: &WorkerDir, options: &Options) -> ClaimFlow {
     let incarnation = hub.session().incarnation.clone();
     let claim = ClaimJobs {
         labels: options.labels.clone(),
@@ -48,7 +48,7 @@ impl Dispatcher<'_> {
     /// `true` when a claim has to wait.
     pub(super) fn take(
         &mut self,
-        seen: Seen,
+        seen: HubView,
         delayed: Vec<Delayed>,
         wants: bool,
     ) -> Result<bool, WorkerError> {
@@ -111,12 +111,12 @@ impl Dispatcher<'_> {
     }
 
     /// Takes jobs back from servers that were watched until they were lost.
-    fn take_back(&mut self, verb: &RescueJobs) -> Event {
+    fn take_back(&mut self, verb: &ReclaimJobs) -> Event {
         if self.must_wait(Need::Claim).is_some() {
             return Event::Failed(Failure::Contended);
         }
         match self.write(verb, None).0 {
-            Ok(Written::Done(rescued)) => {
+            Ok(WriteResult::Done(rescued)) => {
                 self.report.say(&format!(
                     "taken back from servers that are lost or took too long: {}",
                     rescued.join(", ")
@@ -124,8 +124,8 @@ impl Dispatcher<'_> {
                 self.next_look = self.after(Duration::ZERO);
                 Event::Reclaimed
             }
-            Ok(Written::Refused(refusal)) => Event::Failed(Failure::No(refusal.class())),
-            Ok(Written::Later(_)) => Event::Failed(Failure::Contended),
+            Ok(WriteResult::Refused(refusal)) => Event::Failed(Failure::No(refusal.class())),
+            Ok(WriteResult::Later(_)) => Event::Failed(Failure::Contended),
             Err(error) => {
                 self.complain("rescue", &error.to_string());
                 Event::Failed(Failure::of_fault(&error))
@@ -158,7 +158,7 @@ impl Dispatcher<'_> {
         // The lease of a claim is the session's, and its time begins before it is asked for.
         let asked = self.now();
         let (failure, error, why) = match self.write(verb, None).0 {
-            Ok(Written::Done(claimed)) => {
+            Ok(WriteResult::Done(claimed)) => {
                 self.recovered("claim");
                 let count = claimed.len();
                 for job in claimed {
@@ -166,11 +166,11 @@ impl Dispatcher<'_> {
                 }
                 return Event::Claimed(count.max(1));
             }
-            Ok(Written::Refused(refusal)) => {
+            Ok(WriteResult::Refused(refusal)) => {
                 let why = self.report.words(&refusal);
                 (Failure::No(refusal.class()), WorkerError::Refused(refusal), why)
             }
-            Ok(Written::Later(why)) => (Failure::Contended, WorkerError::Contended(why.clone()), why),
+            Ok(WriteResult::Later(why)) => (Failure::Contended, WorkerError::Contended(why.clone()), why),
             Err(error) => {
                 let why = error.to_string();
                 (Failure::of_fault(&error), WorkerError::Ledger(error), why)

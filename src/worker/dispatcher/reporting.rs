@@ -10,7 +10,7 @@ use crate::domain::id::JobId;
 use crate::domain::refusal::Refusal;
 use crate::machine::Deadline;
 use crate::worker::budget::Need;
-use crate::worker::hub::Written;
+use crate::worker::hub::WriteResult;
 use std::time::Duration;
 
 /// How often a short log of a running job is sent on.
@@ -90,18 +90,18 @@ impl Dispatcher<'_> {
         if went_along {
             waits.files.clear();
         }
-        if matches!(written, Ok(Written::Done(_) | Written::Refused(_))) {
+        if matches!(written, Ok(WriteResult::Done(_) | WriteResult::Refused(_))) {
             self.hub.forget_kept(&waits.step);
         }
         let why = match written {
-            Ok(Written::Done(job)) => {
+            Ok(WriteResult::Done(job)) => {
                 self.recovered(&about);
                 self.tag(&waits, &job);
                 None
             }
             // It is not ours any more; its log is no longer asked for.
-            Ok(Written::Refused(refusal)) => return self.refused(waits.step, &refusal),
-            Ok(Written::Later(why)) => Some(why),
+            Ok(WriteResult::Refused(refusal)) => return self.refused(waits.step, &refusal),
+            Ok(WriteResult::Later(why)) => Some(why),
             Err(error) => Some(error.to_string()),
         };
         let Some(why) = why else {
@@ -183,12 +183,12 @@ impl Dispatcher<'_> {
         let written = self.hub.write_unkept(self.report, &verb);
         self.note_pushes();
         let why = match written {
-            Ok(Written::Done(())) => {
+            Ok(WriteResult::Done(())) => {
                 self.recovered("logs");
                 return true;
             }
-            Ok(Written::Refused(refusal)) => self.report.words(&refusal),
-            Ok(Written::Later(why)) => why,
+            Ok(WriteResult::Refused(refusal)) => self.report.words(&refusal),
+            Ok(WriteResult::Later(why)) => why,
             Err(error) => error.to_string(),
         };
         self.complain("logs", &format!("logs were not sent: {why}"));

@@ -4,11 +4,11 @@
 use super::Dispatcher;
 use super::reporting::Unreported;
 use crate::app::commands::job_log::WriteLogs;
-use crate::app::commands::{Operation, Verb};
+use crate::app::commands::{Operation, WriteCommand};
 use crate::ledger::LedgerError;
 use crate::machine::Deadline;
 use crate::worker::budget::Need;
-use crate::worker::hub::{SignOfLife, Written};
+use crate::worker::hub::{SignOfLife, WriteResult};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ impl Dispatcher<'_> {
 
     /// Writes `verb`; where writes are combined, with `logs` and the next sign of life in the same push.
     /// Tells also whether the logs went along.
-    pub(super) fn write<V: Verb + Clone + Into<Operation>>(
+    pub(super) fn write<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
         logs: Option<WriteLogs>,
-    ) -> (Result<Written<V::Answer>, LedgerError>, bool) {
+    ) -> (Result<WriteResult<V::Answer>, LedgerError>, bool) {
         let is_combined = self.is_combined();
         let beats = is_combined && self.next_beat.left() <= self.hub.interval() / 2;
         let sign = if beats { SignOfLife::Next } else { SignOfLife::None };
@@ -62,23 +62,23 @@ impl Dispatcher<'_> {
         &mut self,
         waits: &Unreported,
         logs: Option<WriteLogs>,
-    ) -> (Result<Written<Value>, LedgerError>, bool) {
+    ) -> (Result<WriteResult<Value>, LedgerError>, bool) {
         let tags = waits.build.is_some() && self.options.tags.is_some();
         if !self.is_combined() || !self.is_last_report(tags) {
             return self.write(&waits.step, logs);
         }
         let why = self.reason();
         let (written, went_along) = self.write_under(&waits.step, SignOfLife::Last(&why), logs);
-        self.has_said_farewell = matches!(written, Ok(Written::Done(_)));
+        self.has_said_farewell = matches!(written, Ok(WriteResult::Done(_)));
         (written, went_along)
     }
 
-    fn write_under<V: Verb + Clone + Into<Operation>>(
+    fn write_under<V: WriteCommand + Clone + Into<Operation>>(
         &mut self,
         verb: &V,
         sign: SignOfLife<'_>,
         logs: Option<WriteLogs>,
-    ) -> (Result<Written<V::Answer>, LedgerError>, bool) {
+    ) -> (Result<WriteResult<V::Answer>, LedgerError>, bool) {
         let has_logs = logs.is_some();
         let written = self.hub.write_with(self.report, verb, (sign, logs));
         self.note_pushes();
@@ -89,7 +89,7 @@ impl Dispatcher<'_> {
         if let Some(has_ended) = self.hub.take_beaten() {
             self.beaten(has_ended);
         }
-        let went_along = has_logs && matches!(written, Ok(Written::Done(_)));
+        let went_along = has_logs && matches!(written, Ok(WriteResult::Done(_)));
         (written, went_along)
     }
 
@@ -104,11 +104,11 @@ impl Dispatcher<'_> {
         // What signs of life need is kept free.
         self.hub.take_pushes();
         match beaten {
-            Ok(Written::Done(has_ended)) => self.beaten(has_ended),
-            Ok(Written::Refused(refusal)) => {
+            Ok(WriteResult::Done(has_ended)) => self.beaten(has_ended),
+            Ok(WriteResult::Refused(refusal)) => {
                 self.complain("beat", &format!("no sign of life: {}", self.report.words(&refusal)));
             }
-            Ok(Written::Later(why)) => self.beat_later(&why),
+            Ok(WriteResult::Later(why)) => self.beat_later(&why),
             Err(error) => self.beat_later(&error.to_string()),
         }
     }

@@ -8,7 +8,7 @@ mod check;
 
 use crate::clock::{TICK, measured, older};
 use git_muster::inside::lease::{margin, patience, trust};
-use git_muster::inside::{Lock, ServerName, Taker, Timestamp};
+use git_muster::inside::{Lock, LockRequest, ServerName, Timestamp};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -234,7 +234,7 @@ impl Leases {
         let mut holder = record.holder;
         match op {
             Op::Take { expired } => {
-                let taker = Taker {
+                let taker = LockRequest {
                     server: name(host),
                     holder: String::new(),
                     lease_seconds: LEASE.as_secs(),

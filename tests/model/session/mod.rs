@@ -10,8 +10,8 @@ mod check;
 
 use crate::clock::{TICK, measured, older};
 use git_muster::inside::lease::{margin, patience, trust};
+use git_muster::inside::{AttemptResult, Claim, Claimant, FailReason, Job, JobStatus};
 use git_muster::inside::{Beat, Heartbeat, OpId, ServerName, Timestamp};
-use git_muster::inside::{Claimant, FailReason, Job, JobStatus, Report, Term};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -108,7 +108,7 @@ struct Answer {
 
 /// What a worker believes to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Claim {
+struct HeldClaim {
     token: u8,
     session: u8,
 }
@@ -121,7 +121,7 @@ struct Host {
     session: u8,
     /// Since the last beat of this session that was answered began.
     beaten: Option<u8>,
-    claim: Option<Claim>,
+    claim: Option<HeldClaim>,
     /// How long it has watched the other's last beat, and whether that is still the newest.
     seen: Option<(bool, u8)>,
     doing: Option<Doing>,
@@ -307,7 +307,8 @@ impl Question {
                     }
                     _ => (name(host), token),
                 };
-                job.complete(Term { server: &server, token: token.into() }, &Report::default(), *NOW).ok()?;
+                job.complete(Claim { server: &server, token: token.into() }, &AttemptResult::default(), *NOW)
+                    .ok()?;
                 let next = record_of(&job, (host, session));
                 Some(Change { job: Some(next), beat: None, answer: Answer { token, revoked: false } })
             }
@@ -392,7 +393,7 @@ impl Sessions {
                 host.beaten = None;
             }
             Op::Beat => host.beaten = Some(doing.age),
-            Op::Claim => host.claim = Some(Claim { token: answer.token, session: host.session }),
+            Op::Claim => host.claim = Some(HeldClaim { token: answer.token, session: host.session }),
             Op::Complete { .. } => host.claim = None,
             Op::Rescue { .. } => {}
         }
@@ -442,7 +443,7 @@ impl Sessions {
             actions.push(Action::Begin(host, Op::Beat));
         }
         match me.claim {
-            Some(Claim { token, .. }) => actions.push(Action::Begin(host, Op::Complete { token })),
+            Some(HeldClaim { token, .. }) => actions.push(Action::Begin(host, Op::Complete { token })),
             None if state.job.status == Status::Queued && state.job.token == host => {
                 actions.push(Action::Begin(host, Op::Claim));
             }

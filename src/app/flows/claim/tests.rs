@@ -7,7 +7,7 @@ use Class::{Forbidden, Invalid, LeaseLost, Nothing};
 use Failure::{Away, Contended, Fault, No, Unknown};
 
 const SECOND: Duration = Duration::from_secs(1);
-const PATIENCE: Patience = Patience { until: Duration::from_secs(60), pause: Duration::from_secs(10) };
+const PATIENCE: WaitLimit = WaitLimit { until: Duration::from_secs(60), pause: Duration::from_secs(10) };
 
 fn claim() -> ClaimJobs {
     let server = ServerName::new("build1").expect("a name");
@@ -40,13 +40,13 @@ fn command(now: Duration, events: Vec<Event>) -> String {
 }
 
 fn held() -> Event {
-    Event::Known(Known { is_held: true, ..Known::default() })
+    Event::Known(LocalView { is_held: true, ..LocalView::default() })
 }
 
 /// Claims of a session that is lost at first sight, and of one that is not.
-fn seen(is_lost: bool) -> Seen {
+fn seen(is_lost: bool) -> HubView {
     let patience = if is_lost { Duration::ZERO } else { 90 * SECOND };
-    let claim = Watched {
+    let claim = WatchedClaim {
         job: JobId::new("job_1_a").expect("an id"),
         token: 7,
         holder: ServerName::new("build2").expect("a name"),
@@ -54,14 +54,14 @@ fn seen(is_lost: bool) -> Seen {
         time_patience: patience,
         session: None,
     };
-    Seen { assignment: None, claims: vec![claim] }
+    HubView { assignment: None, claims: vec![claim] }
 }
 
 #[test]
 fn a_command_claims_watches_takes_over_and_waits_as_long_as_it_may() {
     use Event::{Begin, Claimed, Failed, Known as Knows, Seen as Sees, Session, Unseen};
-    let over = || Knows(Known { is_over: true, ..Known::default() });
-    let nothing = || Knows(Known::default());
+    let over = || Knows(LocalView { is_over: true, ..LocalView::default() });
+    let nothing = || Knows(LocalView::default());
     let (now, late) = (SECOND, 60 * SECOND);
     let claims = "claim old [0, 0, 0]";
     let table: Vec<(Duration, Vec<Event>, String)> = vec![
@@ -119,7 +119,7 @@ fn a_command_looks_for_lost_holders_first_when_nobody_did_for_a_while() {
     for (events, expected) in [
         (vec![Event::Begin, held(), Event::Seen(seen(true))], "Recall, Look, claim old [1, 0, 0]"),
         (vec![Event::Begin, held(), Event::Seen(seen(false))], "Recall, Look, claim old [0, 0, 0]"),
-        (vec![Event::Begin, Event::Known(Known::default())], "Recall, claim old [0, 0, 0]"),
+        (vec![Event::Begin, Event::Known(LocalView::default())], "Recall, claim old [0, 0, 0]"),
         // It is looked for beside what was asked.
         (vec![Event::Begin, held(), Event::Unseen(Fault)], "Recall, Look, claim old [0, 0, 0]"),
         (vec![Event::Begin, held(), Event::Unseen(Away)], "Recall, Look, Refused"),
@@ -136,7 +136,7 @@ fn a_delay_is_over_when_it_was_watched_for_as_long() {
         delay: 30 * SECOND,
         version: "x 30".to_owned(),
     };
-    let known = || Event::Known(Known { delayed: vec![delayed.clone()], ..Known::default() });
+    let known = || Event::Known(LocalView { delayed: vec![delayed.clone()], ..LocalView::default() });
     let (mut flow, mut observed) =
         (ClaimFlow::of_command(claim(), PATIENCE), Observations::begin(&Machine::real()));
     observed.looked("hub main holders", SECOND);

@@ -94,7 +94,7 @@ impl Precedence {
         }
         if let Some(branch) = &self.branch {
             output.warn(&format!(
-                "{0} is `{1}` and takes precedence: commands here use that branch, not `{2}`; set it with `export ={3}`, also for cron and services",
+                "{0} is `{1}` and takes precedence: commands here use that branch, not `{2}`; set it with `export {0}={3}`, also for cron and services",
                 branch.origin,
                 branch.value,
                 context.settings.branch.value,

@@ -290,7 +290,7 @@ fn without_hub(
     let was_used = || hubs::remembered_id(subject.hub.as_ref()?, subject.clone.as_deref());
     Some(match past(error, subject).filter(|past| !matches!(past, Past::Beats(_))) {
         Some(past) => (
-            "there was a hub, and founded anew it would begin all tokens again; put it back, or name its branch with `--hub-branch`",
+            "there was a hub, and founded anew it would begin all tokens again; restore it, or name its branch with `--hub-branch`",
             Some(remedy::put_back(&past, &subject.branch)),
         ),
         None if !is_empty => (
@@ -298,7 +298,7 @@ fn without_hub(
             None,
         ),
         None if was_used().is_some() => (
-            "there was a hub that this host used, and founded anew it would begin all tokens again; put it back from a backup, a clone or the copy of a host that reached it over a connection, or name where it is now with `--hub`",
+            "there was a hub that this host used, and founded anew it would begin all tokens again; restore it from a backup, a clone or the copy of a host that reached it over a connection, or name where it is now with `--hub`",
             None,
         ),
         None => (

@@ -25,7 +25,7 @@ fn fleet(transport: Transport) -> (Fleet, Host) {
 /// The command of a hint that puts the hub back.
 #[track_caller]
 fn advice(run: &Run) -> String {
-    let hint = run.stderr().lines().find(|line| line.starts_with("hint: put it back"));
+    let hint = run.stderr().lines().find(|line| line.starts_with("hint: restore it"));
     hint.and_then(|hint| hint.split('`').rfind(|part| part.starts_with("git ")))
         .unwrap_or_else(|| run.fail("no advice"))
         .to_owned()
@@ -143,7 +143,7 @@ fn a_token_that_a_restored_hub_gave_again_is_not_the_one_of_before() {
         .success();
     held(&bob);
     let run = ada.run(["--if-lock", "deploy=1", "status", "set", "building"]).code(5);
-    assert!(run.stderr().contains("is not held by `ada`, which got token 1: `bob` holds it"), "{run}");
+    assert!(run.stderr().contains("is not held by `ada`, which got token 1: `bob` holds the lock"), "{run}");
     // What others were given the token for, they may use.
     for host in [&bob, &fleet.server("carl")] {
         host.run(["--if-lock", "deploy=1", "job", "add", "--type", "x"]).success();
@@ -199,12 +199,12 @@ fn an_empty_repository_in_the_place_of_the_hub_is_told_and_takes_nothing() {
             // Bob has not sent a beat: his branch is a new one.
             let run = host.run(["heartbeat"]).code(78);
             assert!(!run.stderr().contains("git muster init /"), "{run}");
-            assert!(run.stderr().contains("put it back"), "{run}");
+            assert!(run.stderr().contains("restore it"), "{run}");
             let run = host.run(["init", &fleet.hub().url()]).code(78);
             assert!(run.stderr().contains("nothing was written"), "{run}");
             let run = host.run(["doctor", "hub-reachable"]).code(1);
             assert!(
-                run.to_string().contains("put it back") && !run.to_string().contains("muster init"),
+                run.to_string().contains("restore it") && !run.to_string().contains("muster init"),
                 "{run}"
             );
         }
@@ -566,12 +566,12 @@ fn a_service_that_begins_while_its_hub_is_emptied_waits_or_may_be_started_again(
         let other = InPlace::empty(&fleet, &fleet.host("cy"));
         other.comes();
         let run = ada.run(["worker", "run", "--allow-any"]).code(7);
-        assert!(run.stderr().contains("put it back"), "{run}");
+        assert!(run.stderr().contains("restore it"), "{run}");
         assert!(!run.stderr().contains("git muster init /"), "{run}");
         // Who asks once is told what is wrong.
         for once in [&["job", "run", "--allow-any"][..], &["worker", "run", "--allow-any", "--once"]] {
             let run = ada.run(once).code(78);
-            assert!(run.stderr().contains("put it back"), "{run}");
+            assert!(run.stderr().contains("restore it"), "{run}");
             assert!(!run.stderr().contains("git muster init /"), "{run}");
         }
         let mut beats = ada.command(["heartbeat", "run", "--interval", "1s"]).spawn();

@@ -403,11 +403,11 @@ fn what_is_claimed_after_a_session_was_ended_and_before_its_server_beats_is_of_a
     if let Some(mount) = Mount::below(ada.session().parent().unwrap()) {
         mount.set_read_only(true);
         let claim = ada.run(["job", "claim", &id]).success();
-        assert_eq!(claim.stderr().matches("a new session begins").count(), 1, "{claim}");
+        assert_eq!(claim.stderr().matches("a new session starts").count(), 1, "{claim}");
         ada.run(["job", "release", &id, "--token", "1"]).success();
     }
     let claim = ada.run(["job", "claim", &id]).success();
-    assert!(claim.stderr().contains("a new session begins"), "{claim}");
+    assert!(claim.stderr().contains("a new session starts"), "{claim}");
     for minute in 0..4 {
         beat(ada);
         drop(bob.run(["job", "claim"]));

@@ -292,7 +292,7 @@ fn a_job_that_is_called_off_under_a_worker_that_dies_is_confirmed_by_the_next_or
     let told = bob.run(["job", "explain", &id]).success();
     assert!(told.stdout().contains("not confirmed yet: ada may still run it"), "{told}");
     let late = bob.run(["job", "cancel", &id, "--wait", "0s"]).code(75);
-    assert!(late.stderr().contains("`ada` may still run it"), "{late}");
+    assert!(late.stderr().contains("it may still be running on `ada`"), "{late}");
     let lost = bob.run(["job", "cancel", &id, "--wait", "1m"]).success();
     assert!(lost.stdout().contains("`ada` is lost"), "{lost}");
     assert_eq!(processes_with(&rare), Vec::<String>::new(), "its guard has ended it");
@@ -534,7 +534,7 @@ fn a_worker_that_was_suspended_finds_its_job_ended_and_taken_and_writes_nothing(
     let before = fleet.hub().tip(MAIN);
     worker.signal("CONT");
     // It learns of it by its report, or by what it sees of itself before that.
-    let told = ["was not failed", "it was not ours any more and nothing is reported"];
+    let told = ["cannot fail job", "it was not ours any more and nothing is reported"];
     eventually(BOUND, || told.iter().any(|words| worker.stderr().contains(words)));
     assert_eq!(fleet.hub().tip(MAIN), before);
     let job = inspect::job(fleet.hub(), &id);

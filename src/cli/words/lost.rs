@@ -7,11 +7,11 @@ use crate::ledger::{LostObject, PartialClone, Past};
 /// How a hub is put back that `branch` was.
 pub(in crate::cli) fn put_back(past: &Past, branch: &str) -> String {
     let how = match past {
-        Past::InHistory(_) => format!("put it back, in a clone whose `{branch}` is the hub's"),
-        Past::Known { .. } => "put it back, unless another host knows a newer state of it".to_owned(),
-        Past::PutLast { .. } => "put it back, unless a clone has a commit that follows on it".to_owned(),
+        Past::InHistory(_) => format!("restore it, in a clone whose `{branch}` is the hub's"),
+        Past::Known { .. } => "restore it, unless another host knows a newer state of it".to_owned(),
+        Past::PutLast { .. } => "restore it, unless a clone has a commit that follows on it".to_owned(),
         Past::Beats(_) => format!(
-            "name the hub's branch with `--hub-branch`; if it was `{branch}`, put it back from a clone or from another host's copy"
+            "name the hub's branch with `--hub-branch`; if it was `{branch}`, restore it from a clone or from another host's copy"
         ),
     };
     format!("{how}: `{}`", remedy::put_back(past, branch))
@@ -46,7 +46,7 @@ mod tests {
         let past = Past::Known { version: Version::new("abc"), place: "/copy".to_owned() };
         assert_eq!(
             put_back(&past, "main"),
-            "put it back, unless another host knows a newer state of it: `git --git-dir=/copy push origin abc:refs/heads/main`"
+            "restore it, unless another host knows a newer state of it: `git --git-dir=/copy push origin abc:refs/heads/main`"
         );
         let lost = LostObject { id: None, branch: "main".to_owned() };
         let told = object(&lost, "ssh://h/hub.git");

@@ -183,7 +183,7 @@ fn a_repository_around_that_cannot_be_read_stops_the_command() {
             );
         }
         let doctor = ada.command(["doctor", "settings"]).current_dir(&place).run().code(1);
-        assert!(doctor.stdout().contains("cannot be read"), "{doctor}");
+        assert!(doctor.stdout().contains("is unreadable"), "{doctor}");
         // Who names the hub needs nothing of what lies around.
         let url = joined.hub().url();
         ada.command(["--hub", &url, "job", "list"]).current_dir(&place).run().success();

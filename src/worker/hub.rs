@@ -199,10 +199,12 @@ impl WorkerHub {
         report: &dyn Reporter,
         read: impl Fn(&Snapshot<'_>) -> Result<R, Abort>,
     ) -> Result<R, Abort> {
-        // What was read right before the worker began need not be asked for again, once.
-        let result = match std::mem::take(&mut self.is_read) {
-            true => self.client.recall(read),
-            false => self.client.read(true, read),
+        // What was read right before the worker began need not be asked for again, once; nor is a no of that, or a
+        // copy that turns out to be damaged, an answer.
+        let known = std::mem::take(&mut self.is_read).then(|| self.client.recall(&read));
+        let result = match known {
+            Some(Ok(known)) => Ok(known),
+            _ => self.client.read(true, read),
         };
         self.pass_on(report);
         let error = match &result {

@@ -134,6 +134,6 @@ fn names_that_differ_in_case_only_are_one_folder_on_some_disks() {
     let fleet = Fleet::over(Transport::Path).founded();
     let _ada = joined(&fleet, "ada");
     let run = fleet.host("Ada").run(["join", "--as", "Ada"]).code(4);
-    assert!(run.stderr().contains("upper and lower case"), "{run}");
+    assert!(run.stderr().contains("only in case"), "{run}");
     assert!(!fleet.hub().git(["ls-tree", "--name-only", MAIN]).contains("Ada"));
 }

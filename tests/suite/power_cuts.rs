@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, need, try_git};
+use crate::support::{Fleet, Host, MAIN, Transport, eventually, git, inspect, need, try_git, wait_for};
 
 /// The calls that change what is on a disk, and those that flush it.
 const CALLS: &str =
@@ -325,7 +325,7 @@ fn an_object_that_is_cut_off_is_named_and_nothing_reads_it_for_ever() {
                 // Cut off in its first bytes, it is told at once.
                 continue;
             }
-            assert!(run.stderr().contains("is cut off") && !file.exists(), "{name} {part}: {run}");
+            assert!(run.stderr().contains("is truncated") && !file.exists(), "{name} {part}: {run}");
             never_ending += 1;
             // It is only missing from now on, and is had back as the hint says.
             ada.run(["job", "list"]).code(1);
@@ -385,13 +385,16 @@ fn a_worker_that_meets_an_object_that_is_cut_off_begins_anew_and_gives_its_job_b
     fs::remove_file(&file).unwrap();
     fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     worker.signal("CONT");
-    eventually(BOUND, || {
-        [&job, &other].iter().all(|id| inspect::job(fleet.hub(), id)["status"] == "completed")
-    });
+    let are_completed = || {
+        let is_completed = |id: &&String| inspect::job(fleet.hub(), id)["status"] == "completed";
+        [&job, &other].iter().all(is_completed).then_some(())
+    };
+    let completed = wait_for(BOUND, are_completed);
+    assert!(completed.is_some(), "{}", worker.stderr());
     assert_eq!(fs::read_to_string(&begun).unwrap().lines().count(), 2);
     worker.signal("TERM");
     let run = worker.wait();
-    assert!(run.stderr().contains("is cut off") && run.stderr().contains("begins anew"), "{run}");
+    assert!(run.stderr().contains("is truncated") && run.stderr().contains("begins anew"), "{run}");
 }
 
 #[test]

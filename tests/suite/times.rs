@@ -60,21 +60,17 @@ fn the_times_of_a_job_are_its_own() {
     let (_fleet, ada) = founded();
     let id = ada.told("12:00:00", &["job", "add", "--type", "build", "--timeout", "20m"]);
     assert!(id.starts_with("job_1795262400_"), "{id} begins with the second in which it was added");
-    ada.tells("12:00:59", &["job", "show", &id], &["situation: queued 59s ago"]);
-    ada.tells(
-        "12:05:00",
-        &["job", "show", &id],
-        &["situation: queued 5m ago", "added: 2026-11-21T12:00:00Z"],
-    );
-    ada.tells("15:00:00", &["job", "show", &id], &["situation: queued 3h ago"]);
+    ada.tells("12:00:59", &["job", "show", &id], &["details: queued 59s ago"]);
+    ada.tells("12:05:00", &["job", "show", &id], &["details: queued 5m ago", "added: 2026-11-21T12:00:00Z"]);
+    ada.tells("15:00:00", &["job", "show", &id], &["details: queued 3h ago"]);
     ada.at("12:10:00", &["job", "claim"]).success();
     ada.at("12:11:00", &["job", "start", &id, "--token", "1"]).success();
     ada.at("12:13:30", &["job", "complete", &id, "--token", "1"]).success();
     let lines = [
-        "situation: completed 46m 30s ago",
+        "details: completed 46m 30s ago",
         "added: 2026-11-21T12:00:00Z",
         "started: 2026-11-21T12:11:00Z",
-        "ended: 2026-11-21T12:13:30Z",
+        "finished: 2026-11-21T12:13:30Z",
         "took: 2m 30s",
         "time-out: 20m",
     ];

@@ -394,7 +394,7 @@ fn a_worker_that_meets_an_object_that_is_cut_off_begins_anew_and_gives_its_job_b
     assert_eq!(fs::read_to_string(&begun).unwrap().lines().count(), 2);
     worker.signal("TERM");
     let run = worker.wait();
-    assert!(run.stderr().contains("is truncated") && run.stderr().contains("begins anew"), "{run}");
+    assert!(run.stderr().contains("is truncated") && run.stderr().contains("restarts"), "{run}");
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn the_times_of_a_job_are_its_own() {
         "added: 2026-11-21T12:00:00Z",
         "started: 2026-11-21T12:11:00Z",
         "finished: 2026-11-21T12:13:30Z",
-        "took: 2m 30s",
-        "time-out: 20m",
+        "duration: 2m 30s",
+        "timeout: 20m",
     ];
     ada.tells("13:00:00", &["job", "show", &id], &lines);
     ada.tells("13:00:00", &["status", "show", "ada"], &[&format!("last build: {id} success 46m 30s ago")]);

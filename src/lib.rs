@@ -57,7 +57,7 @@ pub mod inside {
     };
     pub use crate::app::fsck::{Question, check_history};
     pub use crate::app::submit::HubRef;
-    pub use crate::domain::audit::Kind;
+    pub use crate::domain::finding::FindingCode;
     pub use crate::domain::heartbeat::{Beat, Heartbeat};
     pub use crate::domain::id::{JobId, LockName, MessageId, OpId, ServerName};
     pub use crate::domain::job::{AttemptResult, Claim, Claimant, FailReason, Job, JobStatus};

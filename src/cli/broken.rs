@@ -2,8 +2,9 @@
 
 use super::output::{Output, as_begun};
 use super::table::facts;
+use super::words::repair::MEND;
 use crate::app::queries::Unreadable;
-use crate::domain::table::{MEND, RecordTrouble};
+use crate::domain::table::RecordTrouble;
 use serde_json::Value;
 
 /// How many are told one by one beside an answer that is about others.

@@ -1,7 +1,7 @@
 //! The words that a flag takes, each with what the help says of it. What they mean is decided in `domain`,
 //! which knows nothing of a command line.
 
-use crate::domain::audit::Severity;
+use super::fsck::Severity;
 use crate::domain::job::{FailReason, IfNeedFails};
 use crate::domain::message::MessageType;
 use crate::domain::status::StatusWord;

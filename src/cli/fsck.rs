@@ -1,12 +1,16 @@
 //! `git muster fsck`: whether what lies in the hub, and how it came to be, is sound.
 
+mod answer;
+
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Progress, as_begun, clean, counted};
 use crate::app::commands::mend::RepairRecords;
-use crate::app::fsck::{self, CommitName, Located, Question, Report};
-use crate::domain::audit::Severity;
+use crate::app::fsck::{self, CommitName, Question};
+use answer::Located;
+pub(super) use answer::Report;
+pub use answer::Severity;
 use clap::Args;
 use std::collections::HashSet;
 
@@ -83,10 +87,7 @@ pub(super) fn run(args: &FsckArgs, context: &mut Context) -> Result<u8, CliError
         let question = Question { machine: &machine, place: &place, since, until };
         Ok(fsck::check_history(snapshot, &question, &|done, of| progress.show(done, of))?)
     });
-    let mut report = report.map_err(after_mending)?;
-    for hint in report.findings.iter_mut().filter_map(|located| located.finding.hint.as_mut()) {
-        *hint = as_begun(hint);
-    }
+    let report = Report::of(report.map_err(after_mending)?);
     output.object("fsck", &report, || shown(&report, args.history)).map_err(after_mending)?;
     let is_bad = report.worst().is_some_and(|worst| worst >= args.fail_on);
     Ok(if is_bad { Exit::Failed } else { Exit::Done }.code())
@@ -115,7 +116,7 @@ fn shown(report: &Report, history: bool) -> String {
     let mut out = String::new();
     let mut advised: HashSet<&str> = HashSet::new();
     for severity in Severity::ALL {
-        let of = |located: &&Located| located.finding.severity == severity;
+        let of = |located: &&Located| located.severity == severity;
         for located in report.findings.iter().filter(of).take(FINDINGS_SHOWN_MAX) {
             finding(located, &mut advised, &mut out);
         }
@@ -132,7 +133,7 @@ fn shown(report: &Report, history: bool) -> String {
     }
     more(report.commits_by_hand, BY_HAND_SHOWN_MAX, "commit", &mut out);
     out.push_str(&summary(report, history));
-    let is_past = |located: &Located| located.commit.is_some() && located.finding.severity == Severity::Error;
+    let is_past = |located: &Located| located.commit.is_some() && located.severity == Severity::Error;
     if history && report.findings.iter().any(is_past) {
         let tip = report.commit.get(..FULL_ID_SHOWN).unwrap_or(&report.commit);
         out.push_str(&as_begun(&format!(
@@ -143,16 +144,15 @@ fn shown(report: &Report, history: bool) -> String {
 }
 
 fn finding<'a>(located: &'a Located, advised: &mut HashSet<&'a str>, out: &mut String) {
-    let finding = &located.finding;
     let branch = located.branch.as_ref().map(|branch| format!("{branch}:"));
-    let place = [branch.as_ref(), finding.path.as_ref(), finding.place.as_ref()];
+    let place = [branch.as_ref(), located.path.as_ref(), located.place.as_ref()];
     // As a place is told elsewhere: `coordination/jobs.json: jobs[3]: ...`
     let place: String = place
         .iter()
         .flatten()
         .map(|part| format!("{}{}", part, if part.ends_with(':') { "" } else { ": " }))
         .collect();
-    let line = format!("{}: {place}{} ({})", finding.severity.as_str(), finding.what, finding.kind);
+    let line = format!("{}: {place}{} ({})", located.severity.as_str(), located.what, located.kind);
     out.push_str(&clean(&line));
     out.push('\n');
     if let Some(commit) = &located.commit {
@@ -160,7 +160,7 @@ fn finding<'a>(located: &'a Located, advised: &mut HashSet<&'a str>, out: &mut S
         out.push_str(&format!("  {by} {}\n", named(commit)));
     }
     // Once is enough.
-    if let Some(hint) = finding.hint.as_deref().filter(|hint| advised.insert(hint)) {
+    if let Some(hint) = located.hint.as_deref().filter(|hint| advised.insert(hint)) {
         out.push_str(&format!("  hint: {}\n", clean(hint)));
     }
 }

@@ -4,11 +4,10 @@
 use super::Cli;
 use super::error::CliError;
 use super::exit::Exit;
+use super::fsck::{Report, Severity};
 use super::output;
 use super::words;
-use crate::app::fsck::Report;
 use crate::domain::artifact::Manifest;
-use crate::domain::audit::Kind;
 use crate::domain::build_config::BuildConfig;
 use crate::domain::code::Code;
 use crate::domain::finding::FindingCode;
@@ -235,8 +234,10 @@ fn without_global(help: &str) -> String {
 /// The rules of `fsck` as the lines of a table.
 #[must_use]
 pub fn audit_rules() -> String {
-    let line = |kind: &Kind| format!("| `{kind}` | {} | {} |\n", kind.severity().as_str(), kind.meaning());
-    Kind::ALL.iter().map(line).collect()
+    let line = |code: &FindingCode| {
+        format!("| `{code}` | {} | {} |\n", Severity::of(code.severity()).as_str(), code.meaning())
+    };
+    FindingCode::HUB.iter().map(line).collect()
 }
 
 /// The JSON Schemas of all documents, by file name.

@@ -5,11 +5,15 @@
 
 mod code;
 mod fleet;
+mod hub;
 
 pub use code::FindingCode;
 pub use fleet::{FleetFact, RecordFact};
+pub use hub::{CutBy, HubFact, NameFact, Rewritten, Unread};
 
 use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
 
 /// How bad it is, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,12 +43,15 @@ pub enum Thing {
     Job,
     Group,
     Lock,
+    Message,
     /// A pause: `queue`, `label:<label>` or `server:<name>`.
     Pause,
     Document,
     /// A record of a document.
     Record,
     Branch,
+    Directory,
+    Operation,
     /// What was done before.
     History,
 }
@@ -93,6 +100,8 @@ impl About {
 pub enum Fact {
     /// Of a fleet: what `health` looks for.
     Fleet(FleetFact),
+    /// Of the documents of a hub and its history: what `fsck` looks for, and some of it `health`.
+    Hub(HubFact),
 }
 
 /// Others of the same code that a finding stands for, too.
@@ -127,10 +136,46 @@ impl Finding {
         Self { severity: fact.code().severity(), fact, about, alike: None }
     }
 
+    /// In the document at `path`.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.about.path = Some(path.to_owned());
+        self
+    }
+
+    /// In this place of the document.
+    #[must_use]
+    pub fn place(mut self, place: impl Into<String>) -> Self {
+        self.about.place = Some(place.into());
+        self
+    }
+
+    /// As bad as this and not as usual.
+    #[must_use]
+    pub fn severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
     /// Its code.
     #[must_use]
     pub fn code(&self) -> FindingCode {
         self.fact.code()
+    }
+
+    /// Whether it makes the document at `path` as a whole unusable.
+    #[must_use]
+    pub fn is_of_document(&self, path: &str) -> bool {
+        let is_whole = matches!(self.code(), FindingCode::Unreadable | FindingCode::Missing);
+        is_whole && self.about.path.as_deref() == Some(path)
+    }
+
+    /// Whether both tell of the same thing, in one state and as the work of a commit.
+    #[must_use]
+    pub fn is_same_breach(&self, other: &Self) -> bool {
+        let is_same_document = self.code() == other.code() && self.about.path == other.about.path;
+        let is_same = self.fact == other.fact && self.about.id == other.about.id;
+        is_same_document
+            && (is_same || self.about.path.as_deref().is_some_and(|path| self.is_of_document(path)))
     }
 
     /// Names the trouble for as long as it lasts: `heartbeat-stale:build2`.
@@ -152,7 +197,18 @@ impl Finding {
         match (&self.alike, &self.fact) {
             (Some(alike), _) => Some(alike.count),
             (None, Fact::Fleet(fact)) => fact.jobs(),
+            (None, Fact::Hub(_)) => None,
         }
+    }
+}
+
+/// For logs: the code, what it is about, and the facts.
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut whole = serde_json::to_value(&self.fact).unwrap_or_default();
+        let facts = whole.get_mut("facts").map(Value::take).unwrap_or_default();
+        write!(out, "{} {}", self.code(), self.about.id)?;
+        if facts.is_null() { Ok(()) } else { write!(out, " {facts}") }
     }
 }
 
@@ -162,7 +218,14 @@ impl Fact {
     pub fn code(&self) -> FindingCode {
         match self {
             Self::Fleet(fact) => fact.code(),
+            Self::Hub(fact) => fact.code(),
         }
+    }
+}
+
+impl From<HubFact> for Fact {
+    fn from(fact: HubFact) -> Self {
+        Self::Hub(fact)
     }
 }
 

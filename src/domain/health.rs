@@ -17,7 +17,7 @@ pub use documents::Document;
 pub use report::Report;
 
 use super::clocks::{ClockChange, ClockSkew};
-use super::finding::{About, Finding, FindingCode, FleetFact, Thing};
+use super::finding::{About, Fact, Finding, FindingCode, FleetFact, Thing};
 use super::heartbeat::{Freshness, Heartbeat};
 use super::job::Job;
 use super::lock::Lock;
@@ -132,7 +132,7 @@ impl Fleet<'_> {
 }
 
 /// A finding about a job, which concerns whoever holds it.
-fn of_job(fact: FleetFact, job: &Job) -> Finding {
+fn of_job(fact: impl Into<Fact>, job: &Job) -> Finding {
     Finding::new(fact, About::new(Thing::Job, &job.id).of(job.assigned_to.as_deref()))
 }
 

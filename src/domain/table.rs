@@ -15,7 +15,7 @@ mod reading;
 mod versions;
 mod written;
 
-pub use broken::{BrokenRecord, Fault, MEND, MEND_TOKEN, RecordTrouble, place, record_named};
+pub use broken::{BrokenRecord, Fault, RecordTrouble, place, record_named};
 use reading::{Reading, read_row};
 pub(super) use reading::{members, row_is_too_deep};
 pub use versions::Versions;

@@ -7,7 +7,8 @@
 
 use super::archives;
 use super::check;
-use crate::domain::audit::{Change, Finding, Made, Severity, judge_step};
+use crate::domain::audit::{Change, Made, judge_step};
+use crate::domain::finding::{Finding, Severity};
 use crate::domain::table::{Row, Table};
 use crate::domain::tables::{ForTable, Stored, TABLES};
 use crate::ledger::{self, Document, Files, Version};
@@ -41,7 +42,7 @@ fn judge(before: &Files, after: &Files) -> Option<Vec<String>> {
     }
     let found: Option<Vec<_>> = TABLES.iter().map(|kind| kind.with(CommitAudit(before, after))).collect();
     let errors = found?.into_iter().flatten().filter(|finding| finding.severity == Severity::Error);
-    Some(errors.map(|finding| format!("{}: {}", finding.kind, finding.what)).collect())
+    Some(errors.map(|finding| finding.to_string()).collect())
 }
 
 /// A table before and after.
@@ -84,16 +85,12 @@ mod tests {
         for (before, after, expected) in [
             (files("", ""), files("", ""), ""),
             (files(completed, ""), files("", completed), ""),
-            (
-                files(completed, ""),
-                files("", ""),
-                "job-vanished: job `a` (completed) is gone and not in the archive",
-            ),
-            (files("", completed), files("", ""), "archive-vanished: `a` is gone from the archive"),
+            (files(completed, ""), files("", ""), r#"job-vanished a {"status":"completed"}"#),
+            (files("", completed), files("", ""), "archive-vanished a"),
             (
                 files(r#"{"id":"a","status":"queued"}"#, ""),
                 files(r#"{"id":"a","status":"queued","command":"true"}"#, ""),
-                "job-rewritten: `command` of job `a` changed after it was added",
+                r#"job-rewritten a {"fields":["command"]}"#,
             ),
             (files("", ""), files("<<<<<<< ours", ""), ""),
         ] {

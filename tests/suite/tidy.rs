@@ -330,26 +330,17 @@ fn the_codes_of_errors_are_the_programs_own() {
 
 /// Files below the command line in which a command line still stands, to be emptied: warnings of the worker
 /// and findings of `doctor`, `health` and `fsck`, which are no refusals.
-const COMMAND_LINES_LEFT: [&str; 21] = [
+const COMMAND_LINES_LEFT: [&str; 12] = [
     "src/app/commands/beat.rs",
     "src/app/commands/mend.rs",
-    "src/app/fsck/history.rs",
-    "src/app/fsck/mod.rs",
     "src/app/stale.rs",
     "src/doctor/facts.rs",
     "src/doctor/machine.rs",
     "src/doctor/mend.rs",
     "src/doctor/mod.rs",
     "src/doctor/rules/machine.rs",
-    "src/domain/audit/finding.rs",
-    "src/domain/audit/job.rs",
-    "src/domain/audit/lock.rs",
-    "src/domain/audit/message.rs",
-    "src/domain/audit/server.rs",
-    "src/domain/audit/state.rs",
     "src/domain/doctor/hub.rs",
     "src/domain/queue/turn.rs",
-    "src/domain/table/broken.rs",
     "src/worker/dispatcher/tagging.rs",
     "src/worker/dispatcher.rs",
 ];

@@ -9,15 +9,15 @@ use super::track::{self, Track};
 use super::{CommitName, Document, Notes, Question, is_wanted, unreadable};
 use crate::app::journal;
 use crate::app::submit::HubRef;
-use crate::domain::audit::{Finding, Kind, Made, Severity};
+use crate::domain::audit::Made;
 use crate::domain::build_config::BuildConfig;
+use crate::domain::finding::{About, CutBy, Fact, Finding, FindingCode, HubFact, Rewritten, Severity, Thing};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::hub::Marker;
 use crate::domain::id::OpId;
 use crate::domain::json::DocumentError;
 use crate::domain::record::{Record, View};
 use crate::domain::refusal::{self, Refusal};
-use crate::domain::shell::quoted;
 use crate::domain::status::Status;
 use crate::domain::tables::TableKind;
 use crate::ledger::{Abort, CommitTrailers, Content, LedgerError, LostCommits, Reached, Snapshot, WalkStep};
@@ -176,8 +176,10 @@ impl<'a> Auditor<'a> {
         }
         // A record that is back as it was is none that nobody made.
         broken.retain(|one| {
-            let record = one.path.as_deref().zip(one.subject.clone());
-            record.is_none_or(|record| !back.contains(&record))
+            // That it stands twice, or cannot be read, is so all the same.
+            let is_step = !matches!(one.code(), FindingCode::IdTwice | FindingCode::BrokenRecord);
+            let record = one.about.path.as_deref().zip(Some(one.about.id.clone()));
+            !is_step || record.is_none_or(|record| !back.contains(&record))
         });
         // From the other side of a merge it looks as if the merge had done what others did before.
         broken.retain(|finding| self.told.insert(breach(finding)) || !is_merge);
@@ -199,12 +201,9 @@ impl<'a> Auditor<'a> {
             }
             for op in &told.ops {
                 if let Some(first) = self.ops.insert(op.clone(), stride.number) {
-                    let what = format!(
-                        "operation {op} is in the history twice, the first time in commit {first} of {}",
-                        stride.of
-                    );
-                    let hint = "it may have been applied twice; a commit that was copied by hand, as `git cherry-pick` does, keeps the trailer of its first";
-                    self.notes.broken_by(commit, Finding::new(Kind::OpTwice, what).hint(hint));
+                    let fact = HubFact::OpTwice { first, of: stride.of };
+                    let about = About::new(Thing::Operation, op.as_str());
+                    self.notes.broken_by(commit, Finding::new(fact, about));
                 }
             }
         }
@@ -220,20 +219,18 @@ fn is_repair(told: &CommitTrailers) -> bool {
 /// What a finding says, short enough to be kept of each.
 fn breach(finding: &Finding) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (finding.kind, &finding.path, &finding.what).hash(&mut hasher);
+    let fact = match &finding.fact {
+        Fact::Hub(fact) => Some(fact),
+        Fact::Fleet(_) => None,
+    };
+    (fact, &finding.about.path, &finding.about.id).hash(&mut hasher);
     hasher.finish()
 }
 
 /// A commit took a document away.
 fn removed(path: &str, commit: &CommitName) -> Finding {
-    let short = commit.short();
-    Finding::new(Kind::Missing, "it was removed, and is read as empty")
-        .severity(Severity::Error)
-        .at(path)
-        .hint(format!(
-            "put it back in a clone of the hub and push: `git checkout {short}^ -- {}`, then commit",
-            quoted(path)
-        ))
+    let fact = HubFact::Removed { commit: commit.short().to_owned() };
+    Finding::new(fact, About::new(Thing::Document, path)).severity(Severity::Error).at(path)
 }
 
 /// How a commit was made, and of how many steps it may consist.
@@ -260,22 +257,17 @@ fn parse<T: View>(path: &str, content: &Content) -> Result<(), DocumentError> {
 }
 
 fn cut(reached: Reached, notes: &mut Notes) {
-    let (what, hint) = match reached {
+    let cause = match reached {
         Reached::Beginning => return,
-        Reached::Shallow => (
-            "the beginning of the history was not looked at: this clone is shallow",
-            "`git fetch --unshallow` in it brings the rest",
-        ),
-        Reached::Bound => (
-            "the beginning of the history was not looked at: it is too long to be walked whole",
-            "what was walked are the newest commits",
-        ),
-        Reached::Partly => (
-            "not all was looked at of merges with very many parents or commits, or of messages with very many operations",
-            "git-muster makes no such commits: `git log` tells who did",
-        ),
+        Reached::Shallow => CutBy::Shallow,
+        Reached::Bound => CutBy::Length,
+        Reached::Partly => CutBy::Width,
     };
-    notes.add(Finding::new(Kind::HistoryCut, what).hint(hint), None);
+    notes.add(Finding::new(HubFact::HistoryCut { cause }, of_history()), None);
+}
+
+fn of_history() -> About {
+    About::new(Thing::History, "history")
 }
 
 /// Commits that this host saw and that are gone.
@@ -284,52 +276,26 @@ fn rewritten(lost: &LostCommits, ops: &HashMap<OpId, usize>, notes: &mut Notes) 
     let carried = || lost.commits.iter().rev().flat_map(|commit| &commit.ops);
     let gone: Vec<&OpId> = carried().filter(|op| !ops.contains_key(op)).collect();
     let by_hand = lost.commits.iter().filter(|commit| commit.ops.is_empty()).count();
-    let names = |gone: &[&OpId]| {
-        let named: Vec<&str> = gone.iter().take(OPS_NAMED_MAX).map(|op| op.as_str()).collect();
-        let more = gone.len().saturating_sub(named.len());
-        format!("{}{}", named.join(", "), if more > 0 { format!(" and {more} more") } else { String::new() })
-    };
-    let (severity, fate) = match (gone.as_slice(), by_hand) {
-        ([], 0) => (Severity::Warning, "their operations are all in the new history".to_owned()),
-        ([], _) => (
-            Severity::Error,
-            format!("{by_hand} of them made by hand; all operations are in the new history"),
-        ),
-        (gone, _) => (Severity::Error, format!("with these operations: {}", names(gone))),
-    };
-    let what = format!(
-        "the history was rewritten since this host last looked: {} commits, {} to {}, are gone, {fate}",
-        lost.commits.len(),
-        oldest.version.short(),
-        newest.version.short()
-    );
-    let repository = quoted(&lost.place);
-    let log = format!("`git -C {repository} log {}` shows them", newest.version.short());
-    let hint = match &lost.kept_as {
-        Some(reference) => format!(
-            "{log}; once that is settled, `git -C {repository} update-ref -d {reference}` ends this message"
-        ),
-        None => log,
-    };
-    let finding = Finding::new(Kind::HistoryRewritten, what).severity(severity).hint(hint);
-    notes.broken_by(&CommitName::of(newest, 0), finding);
+    // All of their operations are in the new history: it was copied.
+    let severity = if gone.is_empty() && by_hand == 0 { Severity::Warning } else { Severity::Error };
+    let fact = HubFact::HistoryRewritten(Box::new(Rewritten {
+        commits: lost.commits.len(),
+        by_hand,
+        oldest: oldest.version.short().to_string(),
+        newest: newest.version.short().to_string(),
+        lost: gone.iter().take(OPS_NAMED_MAX).map(|op| op.to_string()).collect(),
+        lost_more: gone.len().saturating_sub(OPS_NAMED_MAX),
+        repository: lost.place.clone(),
+        kept_as: lost.kept_as.clone(),
+    }));
+    notes.broken_by(&CommitName::of(newest, 0), Finding::new(fact, of_history()).severity(severity));
 }
 
 /// What this host began and never learned the outcome of. What a process is at just now is none of it.
 fn unsettled(machine: &Machine, place: &HubRef, ops: &HashMap<OpId, usize>, notes: &mut Notes) {
     let entries = journal::unsettled(machine).into_iter().filter_map(|op| journal::find(machine, &op));
     for entry in entries.filter(|entry| place.is_of(entry)).filter(|entry| journal::is_left(machine, entry)) {
-        let found = if ops.contains_key(&entry.op) {
-            "is in the history"
-        } else {
-            "is not in the history of the main branch"
-        };
-        let what =
-            format!("operation {}, begun on this host at {} and never settled, {found}", entry.op, entry.at);
-        let hint = format!(
-            "`git muster op status {0}` settles one that happened, `git muster op resume {0}` makes it happen",
-            entry.op
-        );
-        notes.add(Finding::new(Kind::Unsettled, what).hint(hint), None);
+        let fact = HubFact::Unsettled { at: entry.at, is_in_history: ops.contains_key(&entry.op) };
+        notes.add(Finding::new(fact, About::new(Thing::Operation, entry.op.as_str())), None);
     }
 }

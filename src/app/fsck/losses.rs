@@ -3,8 +3,8 @@
 //! A commit that throws a thousand records away is one accident. Told record by record it would push
 //! everything else out of what is kept, and read like a thousand.
 
-use super::CommitName;
-use crate::domain::audit::{Finding, Kind, Severity};
+use super::{CommitName, Cure};
+use crate::domain::finding::{About, Alike, Finding, FindingCode, Severity};
 use crate::domain::table::{Row, Table};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +17,8 @@ const EXAMPLES_MAX: usize = 3;
 
 /// Brings together what one commit broke: of each rule and document one finding, where there are many.
 pub(super) fn together(broken: Vec<Finding>) -> Vec<Told> {
-    let of = |one: &Finding| (one.kind, one.path.clone(), one.severity);
-    let mut places: BTreeMap<(Kind, Option<String>, Severity), usize> = BTreeMap::new();
+    let of = |one: &Finding| (one.code(), one.about.path.clone(), one.severity);
+    let mut places: BTreeMap<(FindingCode, Option<String>, Severity), usize> = BTreeMap::new();
     let mut groups: Vec<Vec<Finding>> = Vec::new();
     for finding in broken {
         // Told where the first of its rule is.
@@ -47,17 +47,10 @@ pub(super) struct Told {
 
 fn one_of_many(findings: &[Finding]) -> Finding {
     let [first, others @ ..] = findings else { unreachable!("there are many") };
-    let named: Vec<&str> =
-        others.iter().filter_map(|one| one.subject.as_deref()).take(EXAMPLES_MAX).collect();
-    let rest = others.len() - named.len();
-    let and = if named.is_empty() { String::new() } else { format!("{} and ", named.join(", ")) };
-    Finding {
-        what: format!("{}; the same of {and}{rest} more", first.what),
-        place: None,
-        count: Some(findings.len()),
-        subject: None,
-        ..first.clone()
-    }
+    let ids = others.iter().map(|one| one.about.id.clone()).filter(|id| !id.is_empty());
+    let alike = Alike { count: findings.len(), examples: ids.take(EXAMPLES_MAX).collect() };
+    let about = About { place: None, ..first.about.clone() };
+    Finding { about, alike: Some(alike), ..first.clone() }
 }
 
 /// The records that commits took away, and those that they set back, that are not back.
@@ -92,17 +85,18 @@ enum How {
 
 impl How {
     /// How a breach of this rule leaves a record of a live document, if a later commit can cure it.
-    fn of(kind: Kind) -> Option<Self> {
-        match kind {
-            Kind::JobVanished | Kind::MessageVanished | Kind::ServerVanished | Kind::LockVanished => {
-                Some(Self::Gone)
-            }
-            Kind::TokenLowered => Some(Self::Lowered),
-            Kind::IllegalStep
-            | Kind::UnreadAgain
-            | Kind::TakenWithoutToken
-            | Kind::HandedOver
-            | Kind::Undone => Some(Self::SetBack),
+    fn of(code: FindingCode) -> Option<Self> {
+        match code {
+            FindingCode::JobVanished
+            | FindingCode::MessageVanished
+            | FindingCode::ServerVanished
+            | FindingCode::LockVanished => Some(Self::Gone),
+            FindingCode::TokenLowered => Some(Self::Lowered),
+            FindingCode::IllegalStep
+            | FindingCode::UnreadAgain
+            | FindingCode::TakenWithoutToken
+            | FindingCode::HandedOver
+            | FindingCode::DoneUndone => Some(Self::SetBack),
             _ => None,
         }
     }
@@ -150,11 +144,11 @@ impl Losses {
         told: &Told,
         text: impl Fn(&str, &str) -> Option<&'a str>,
     ) -> Option<usize> {
-        let how = How::of(told.finding.kind)?;
+        let how = How::of(told.finding.code())?;
         let number = self.losses.len();
         let mut lost = 0;
         for one in &told.of {
-            let (Some(path), Some(id)) = (one.path.as_deref(), one.subject.as_deref()) else { continue };
+            let (Some(path), id) = (one.about.path.as_deref(), one.about.id.as_str()) else { continue };
             let said = text(path, id).unwrap_or_default().to_owned();
             let place = (path.to_owned(), id.to_owned());
             self.missing.entry(place).or_default().push(Missing { number, said, how });
@@ -211,19 +205,12 @@ impl Losses {
         cured
     }
 
-    /// Tells with a finding what is back of its loss. All of it back is good to know, and no more.
-    pub(super) fn settle(&self, number: usize, finding: &mut Finding) {
-        let Some(loss) = self.losses.get(number) else { return };
-        let Some(commit) = loss.back_in.as_ref().filter(|_| loss.back > 0) else { return };
-        if loss.back < loss.lost {
-            finding
-                .what
-                .push_str(&format!("; {} of {} were put back, the last in {commit}", loss.back, loss.lost));
-            return;
-        }
-        finding.severity = Severity::Note;
-        finding.hint = None;
-        finding.what.push_str(&format!("; put back in {commit}"));
+    /// What is back of a loss.
+    pub(super) fn cure(&self, number: usize) -> Option<Cure> {
+        let loss = self.losses.get(number)?;
+        let commit = loss.back_in.clone().filter(|_| loss.back > 0)?;
+        let (back, lost) = (loss.back, loss.lost);
+        Some(if back < lost { Cure::Partly { back, lost, commit } } else { Cure::Back(commit) })
     }
 }
 
@@ -235,6 +222,16 @@ fn token_in(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::finding::{HubFact, Thing, Unread};
+    use crate::domain::job::JobStatus;
+
+    fn found(fact: HubFact) -> Finding {
+        Finding::new(fact, About::new(Thing::Record, "a")).at("x.json")
+    }
+
+    fn lowered() -> Finding {
+        found(HubFact::TokenLowered { from: 2, to: Some(1) })
+    }
 
     #[test]
     fn a_lowered_token_is_back_with_a_repair_and_not_with_whoever_goes_on_from_it() {
@@ -252,14 +249,13 @@ mod tests {
             (r#"{"token":2,"by":"bob","renewal":1}"#, true, true),
             (r#"{"token":1}"#, true, false),
         ] {
-            let finding = Finding::new(Kind::TokenLowered, "lowered").at("x.json").of("a");
-            let told = Told { finding: finding.clone(), of: vec![finding.clone()] };
+            let finding = lowered();
+            let told = Told { finding: finding.clone(), of: vec![finding] };
             let mut losses = Losses::default();
             let number = losses.note(&told, |_, _| Some(r#"{"token":2,"by":"bob"}"#)).expect("a loss");
             assert!(!losses.is_back(("x.json", "a"), text, (&commit, is_repair)), "it was never gone");
-            let mut settled = finding.severity(Severity::Error);
-            losses.settle(number, &mut settled);
-            assert_eq!(settled.severity == Severity::Note, is_back, "{text}");
+            let cure = is_back.then(|| Cure::Back("1111111111".to_owned()));
+            assert_eq!(losses.cure(number), cure, "{text}");
         }
     }
 
@@ -274,28 +270,30 @@ mod tests {
             by_hand: false,
             number: 7,
         };
-        for kind in [Kind::IllegalStep, Kind::UnreadAgain, Kind::TakenWithoutToken] {
-            let finding = Finding::new(kind, "set back").at("x.json").of("a");
-            let told = Told { finding: finding.clone(), of: vec![finding.clone()] };
-            let lowered = Finding::new(Kind::TokenLowered, "lowered").at("x.json").of("a");
-            let too = Told { finding: lowered.clone(), of: vec![lowered] };
-            let settled = |cure: &dyn Fn(&mut Losses)| {
+        for fact in [
+            HubFact::IllegalStep { from: JobStatus::Completed, to: JobStatus::Running },
+            HubFact::UnreadAgain(Unread::Marked),
+            HubFact::TakenWithoutToken { by: "b".to_owned(), token: Some(1) },
+        ] {
+            let finding = found(fact);
+            let code = finding.code();
+            let told = Told { finding: finding.clone(), of: vec![finding] };
+            let too = Told { finding: lowered(), of: vec![lowered()] };
+            let is_cured = |cure: &dyn Fn(&mut Losses)| {
                 let mut losses = Losses::default();
                 let number = losses.note(&told, |_, _| Some(WAS)).expect("a loss");
                 losses.note(&too, |_, _| Some(WAS)).expect("another of the same record");
                 cure(&mut losses);
-                let mut settled = finding.clone().severity(Severity::Error);
-                losses.settle(number, &mut settled);
-                settled.severity
+                losses.cure(number).is_some()
             };
-            for (text, expected) in [(WAS, Severity::Note), (r#"{"status":"running"}"#, Severity::Error)] {
+            for (text, expected) in [(WAS, true), (r#"{"status":"running"}"#, false)] {
                 let back = |losses: &mut Losses| {
                     assert!(!losses.is_back(("x.json", "a"), text, (&commit, true)), "it was never gone");
                 };
-                assert_eq!(settled(&back), expected, "{kind}: {text}");
+                assert_eq!(is_cured(&back), expected, "{code}: {text}");
             }
             let left = |losses: &mut Losses| losses.left_with_repair(("x.json", "a"), &commit);
-            assert_eq!(settled(&left), Severity::Note, "{kind}");
+            assert!(is_cured(&left), "{code}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What lies in a hub at its present commit, on the main branch and on those of heartbeats.
 
 use super::{Notes, readable};
-use crate::domain::audit::{Finding, Kind, Severity, state};
+use crate::domain::audit::state;
 use crate::domain::build_config::BuildConfig;
+use crate::domain::finding::{About, Finding, HubFact, Severity, Thing};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
@@ -159,18 +160,15 @@ fn folders(snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError
 fn passed_over(folder: &str, snapshot: &Snapshot<'_>, notes: &mut Notes) -> Result<(), LedgerError> {
     // Git can store such a name, and no program would let one look into it.
     if matches!(folder, "" | "." | "..") || folder.eq_ignore_ascii_case(".git") {
-        let hint = "nobody can check the hub out: take it out of the tree";
-        let finding = Finding::new(Kind::BadName, format!("a folder is called `{folder}`")).hint(hint);
-        notes.add(finding, None);
+        notes.add(Finding::new(HubFact::BadDirectory, About::new(Thing::Directory, folder)), None);
         return Ok(());
     }
     let files = snapshot.list(folder)?;
     let is_like_one = files.iter().any(|file| file == "status.json" || file == "heartbeat.json");
     let why = ServerName::new(folder).err().filter(|error| is_like_one && error.why != "is reserved");
     if let Some(why) = why {
-        let hint = "what lies in its folder is passed over: no server can have that name";
-        let finding = Finding::new(Kind::BadName, why.to_string()).severity(Severity::Note).hint(hint);
-        notes.add(finding.at(folder), None);
+        let finding = Finding::new(HubFact::BadName(why.into()), About::new(Thing::Directory, folder));
+        notes.add(finding.severity(Severity::Note).at(folder), None);
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use super::losses::Losses;
 use super::{CommitName, Document};
-use crate::domain::audit::{Audited, Change, Finding, Made, judge_step};
+use crate::domain::audit::{Audited, Change, Made, judge_step};
+use crate::domain::finding::Finding;
 use crate::domain::json::DocumentError;
 use crate::domain::record::Record;
 use crate::domain::table::{Row, Table, Versions};

@@ -1,5 +1,6 @@
 //! The words for what is found of a fleet: one sentence without a final period, and what can be done.
 
+use super::repair::{MEND, MEND_TOKEN};
 use crate::cli::output::counted;
 use crate::domain::bad_branch::BadBranch;
 use crate::domain::clocks::ClockSkew;
@@ -7,7 +8,7 @@ use crate::domain::finding::{About, FleetFact};
 use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::pause::Paused;
 use crate::domain::shell::{quoted, typed};
-use crate::domain::table::{MEND, MEND_TOKEN, record_named};
+use crate::domain::table::record_named;
 use crate::domain::time::{Timestamp, show_span};
 use std::time::Duration;
 
@@ -72,8 +73,6 @@ pub(super) fn sentence(fact: &FleetFact, about: &About) -> String {
         FleetFact::JobUnclaimable { labels } => {
             format!("no server has the labels that job `{id}` asks for: {}", labels.join(", "))
         }
-        FleetFact::UnknownStatus { status } => super::breach::unknown_status(id, status),
-        FleetFact::NeedsInCircle => super::breach::needs_in_circle(id),
         FleetFact::NoWorker { jobs, examples, since, at } => no_worker(*jobs, examples, *since, *at),
         FleetFact::Paused { what, pause, jobs, at } => format!(
             "{} is paused {}; {}",
@@ -147,14 +146,12 @@ pub(super) fn hint(fact: &FleetFact, about: &About) -> Option<String> {
             typed(id, "NAME")
         ),
         FleetFact::NoServers => "register one with `git muster join --as NAME`".to_owned(),
-        FleetFact::JobStuck { .. } => super::breach::cancel(id),
+        FleetFact::JobStuck { .. } => super::hub::cancel(id),
         FleetFact::JobDead { .. } => format!("retry it with `git muster job retry {}`", typed(id, "ID")),
         FleetFact::JobBlocked { .. } => {
-            format!("{}, or retry what it needs with `git muster job retry ID`", super::breach::cancel(id))
+            format!("{}, or retry what it needs with `git muster job retry ID`", super::hub::cancel(id))
         }
         FleetFact::JobUnclaimable { .. } => format!("see `git muster job explain {}`", typed(id, "ID")),
-        FleetFact::UnknownStatus { .. } => super::breach::cancel(id),
-        FleetFact::NeedsInCircle => super::breach::leave_circle(id),
         FleetFact::NoWorker { examples, .. } => format!(
             "see `git muster job explain {}`; `git muster worker run` starts one",
             examples.first().map_or("ID", |first| typed(first, "ID"))

@@ -1,9 +1,10 @@
 //! What to do about a refusal, with the command that does it.
 
+use super::repair::MEND;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::refusal::{Action, Expected, Kind, Refusal};
 use crate::domain::shell::typed;
-use crate::domain::table::{MEND, Row as _};
+use crate::domain::table::Row as _;
 
 /// What the user can do about it, if there is something; may name commands in backticks.
 #[must_use]

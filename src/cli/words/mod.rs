@@ -3,11 +3,12 @@
 //! The one place where a refusal becomes English, and what is found. Each match names each of them, so that a
 //! new one does not compile without a sentence and a thought about its hint. Nothing is decided here.
 
-mod breach;
 pub(super) mod finding;
 mod fleet;
 mod hint;
+mod hub;
 pub(super) mod lost;
+pub(super) mod repair;
 mod sentence;
 
 pub(super) use fleet::clock_off;

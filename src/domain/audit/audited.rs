@@ -3,8 +3,8 @@
 //! Each table answers beside the rules for its records; a table without rules of its own is still
 //! read whole, with records that cannot be read or stand twice told.
 
-use super::finding::Finding;
 use super::made::Made;
+use crate::domain::finding::Finding;
 use crate::domain::high_water::HighWater;
 use crate::domain::pause::Pause;
 use crate::domain::table::{Row, Table};

@@ -1,50 +1,32 @@
 //! What must hold of a job, and what one commit may make of it.
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, call_off, call_off_and_retry, named};
 use super::made::Made;
 use super::needs::{in_circle, needs};
-use crate::domain::finding::FleetFact;
+use crate::domain::finding::{About, Finding, HubFact, Thing};
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lease::token_problem;
-use crate::domain::shell::typed;
 use crate::domain::table::Table;
 
 impl Audited for Job {
     fn judge(&self, found: &mut Vec<Finding>) {
+        let mut tell = |fact| found.push(of(self, fact));
         if let Err(error) = JobId::new(&self.id) {
-            let hint = "it can be neither claimed nor cancelled: give it another id";
-            found.push(Finding::new(Kind::BadId, error.to_string()).hint(hint));
+            tell(HubFact::BadId(error.into()));
         }
-        found.extend(unknown_status(self));
+        if let JobStatus::Other(word) = &self.status {
+            tell(HubFact::UnknownStatus { status: word.clone() });
+        }
         if !self.status.is_held() {
             return;
         }
-        let holder = self.assigned_to.as_deref().unwrap_or_default();
-        if ServerName::new(holder).is_err() {
-            let what = match holder {
-                "" => format!("job {} is {} and nobody holds it", named(&self.id), self.status),
-                other => {
-                    format!(
-                        "job {} is {} and held by {}, which is no server",
-                        named(&self.id),
-                        self.status,
-                        named(other)
-                    )
-                }
-            };
-            found.push(
-                Finding::new(Kind::HeldByNobody, what)
-                    .hint(format!("nobody takes it back: {}", call_off_and_retry(&self.id))),
-            );
+        let (status, holder) = (self.status.clone(), self.assigned_to.clone().unwrap_or_default());
+        if ServerName::new(&holder).is_err() {
+            tell(HubFact::HeldByNobody { status: status.clone(), holder });
         }
         if self.token.is_none() {
-            let what = format!("job {} is {} without a token", named(&self.id), self.status);
-            found.push(
-                Finding::new(Kind::HeldWithoutToken, what)
-                    .hint(format!("an older writer claimed it: nothing fences off its holder; if that is gone, `git muster job requeue {} --holder-lost --reason TEXT` gives the job back", typed(&self.id, "ID"))),
-            );
+            tell(HubFact::HeldWithoutToken { status: Some(status) });
         }
     }
 
@@ -60,41 +42,29 @@ impl Audited for Job {
     }
 
     fn judge_gone(before: &Self, _made: Made, found: &mut Vec<Finding>) {
-        let what = format!("job {} ({}) is gone and not in the archive", named(&before.id), before.status);
-        found.push(
-            Finding::new(Kind::JobVanished, what).hint(
-                "put the record back from the commit before; finished jobs leave by `git muster archive`",
-            ),
-        );
+        found.push(of(before, HubFact::JobVanished { status: before.status.clone() }));
     }
+}
+
+fn of(job: &Job, fact: HubFact) -> Finding {
+    Finding::new(fact, About::new(Thing::Job, &job.id))
 }
 
 /// The live jobs that nobody will claim as they stand, for a reason that only looking at all of them or at
 /// the words of other writers tells: for those who watch.
 #[must_use]
-pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, FleetFact)> {
+pub fn never_claimed(live: &Table<Job>) -> Vec<(&Job, HubFact)> {
     let circle = in_circle(live);
     let open = live.rows().filter(|job| !job.status.is_final());
     open.filter_map(|job| {
         let fact = match &job.status {
-            JobStatus::Other(word) => FleetFact::UnknownStatus { status: word.clone() },
-            _ if circle.contains(job.id.as_str()) => FleetFact::NeedsInCircle,
+            JobStatus::Other(word) => HubFact::UnknownStatus { status: word.clone() },
+            _ if circle.contains(job.id.as_str()) => HubFact::NeedsInCircle,
             _ => return None,
         };
         Some((&**job, fact))
     })
     .collect()
-}
-
-/// Whether it has a status that nobody acts on.
-fn unknown_status(job: &Job) -> Option<Finding> {
-    let JobStatus::Other(word) = &job.status else { return None };
-    let what = format!(
-        "job {} is {}, which is no status of a job: it is shown and never acted on",
-        named(&job.id),
-        named(word)
-    );
-    Some(Finding::new(Kind::UnknownStatus, what).hint(call_off(&job.id)))
 }
 
 /// Judges a job before and after a commit.
@@ -105,31 +75,16 @@ fn judge(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) {
     let same_term = before.token.unwrap_or(0) == after.token.unwrap_or(0);
     let held_throughout = before.status.is_held() && after.status.is_held();
     if held_throughout && same_term && before.assigned_to != after.assigned_to {
-        found.push(
-            Finding::new(
-                Kind::HandedOver,
-                format!(
-                    "job {} went from {} to {} under the same token {}",
-                    named(&after.id),
-                    holder(before),
-                    holder(after),
-                    after.token.unwrap_or(0)
-                ),
-            )
-            .hint(format!("both may believe that they hold it: {}", call_off_and_retry(&after.id))),
-        );
+        let (from, to) = (before.assigned_to.clone(), after.assigned_to.clone());
+        found.push(of(after, HubFact::HandedOver { from, to, token: after.token.unwrap_or(0) }));
     }
     if after.stopped_at.is_some() && after.stopped_at != before.stopped_at && !is_confirmed(before, after) {
-        let what =
-            format!("job {} was told to have stopped, and it is {}", named(&after.id), word(&after.status));
-        let hint = "only a cancelled job is told to have stopped, once, by whoever held it";
-        found.push(Finding::new(Kind::IllegalStep, what).severity(made.severity()).hint(hint));
+        let fact = HubFact::StoppedWrongly { status: after.status.clone() };
+        found.push(of(after, fact).severity(made.severity()));
     }
-    let rewritten = rewritten(before, after);
-    if !rewritten.is_empty() {
-        let what = format!("{} of job {} changed after it was added", rewritten.join(", "), named(&after.id));
-        let hint = "a job that is to do something else is a new job: `git muster job add`";
-        found.push(Finding::new(Kind::JobRewritten, what).severity(made.severity()).hint(hint));
+    let fields = rewritten(before, after);
+    if !fields.is_empty() {
+        found.push(of(after, HubFact::JobRewritten { fields }).severity(made.severity()));
     }
 }
 
@@ -145,69 +100,37 @@ fn judge_new(after: &Job, made: Made, found: &mut Vec<Finding>) {
     if made.steps() > 1 || (after.status == JobStatus::Queued && after.token.is_none()) {
         return;
     }
-    let token = after.token.map_or(String::new(), |token| format!(" with token {token}"));
-    let what = format!("job {} began as {}{token}", named(&after.id), word(&after.status));
-    found
-        .push(Finding::new(Kind::BeganMidway, what).severity(made.severity()).hint("a job begins as queued"));
+    let fact = HubFact::BeganMidway { status: after.status.clone(), token: after.token };
+    found.push(of(after, fact).severity(made.severity()));
 }
 
 /// Whether the token and the status go together; tells `false` when the token is broken, and
 /// nothing more can be concluded from it.
 fn judge_token(before: &Job, after: &Job, made: Made, found: &mut Vec<Finding>) -> bool {
     let (old, new) = (before.token.unwrap_or(0), after.token.unwrap_or(0));
-    let name = named(&after.id);
     // From one that was never given there is no way but down.
     if new < old && token_problem(before.token).is_none() {
-        let now = after.token.map_or("none".to_owned(), |token| token.to_string());
-        found.push(
-            Finding::new(Kind::TokenLowered, format!("the token of job {name} went from {old} to {now}"))
-                .hint(format!(
-                    "an earlier holder may pass for the present one: set it to {} by hand if the job is still there",
-                    old.saturating_add(1)
-                )),
-        );
+        found.push(of(after, HubFact::TokenLowered { from: old, to: after.token }));
         return false;
     }
     let claims = new.saturating_sub(old);
     if claims > made.steps() {
-        found.push(
-            Finding::new(
-                Kind::TokenSkipped,
-                format!("the token of job {name} went from {old} to {new} in one commit"),
-            )
-            .severity(made.severity())
-            .hint("a token rises by one with each claim"),
-        );
+        found.push(of(after, HubFact::TokenSkipped { from: old, to: new }).severity(made.severity()));
         return false;
     }
     if is_legal(&before.status, &after.status, claims, made) {
         return true;
     }
-    let steps = format!("{} to {}", word(&before.status), word(&after.status));
-    found.push(match (&before.status, after.status.is_held(), claims) {
-        (JobStatus::Queued, true, 0) if made.by_hand() && before.token.is_none() => Finding::new(
-            Kind::ClaimedWithoutToken,
-            format!("job {name} was claimed by {} without a token", holder(after)),
-        )
-        .hint(
-            "nothing fences off a holder without a token; whoever claims with `git muster job claim` has one",
-        ),
-        (_, false, 1..) => Finding::new(
-            Kind::TokenWithoutClaim,
-            format!("the token of job {name} went from {old} to {new}, and nobody claimed it: {steps}"),
-        ),
-        (_, true, 0) if before.status == JobStatus::Queued => {
-            Finding::new(Kind::IllegalStep, format!("job {name} went from {steps} under its old token {old}"))
-                .hint(format!(
-                    "whoever held it before may report with that token: {}",
-                    call_off_and_retry(&after.id)
-                ))
+    let (from, to) = (before.status.clone(), after.status.clone());
+    let fact = match (&before.status, after.status.is_held(), claims) {
+        (JobStatus::Queued, true, 0) if made.by_hand() && before.token.is_none() => {
+            HubFact::ClaimedWithoutToken { holder: after.assigned_to.clone() }
         }
-        _ => Finding::new(Kind::IllegalStep, format!("job {name} went from {steps}")).hint(format!(
-            "a job is claimed before it ends, and leaves its end by `git muster job retry {}` only",
-            typed(&after.id, "ID")
-        )),
-    });
+        (_, false, 1..) => HubFact::TokenWithoutClaim { from: old, to: new, status_before: from, status: to },
+        (JobStatus::Queued, true, 0) => HubFact::ClaimedUnderOldToken { from, to, token: old },
+        _ => HubFact::IllegalStep { from, to },
+    };
+    found.push(of(after, fact));
     true
 }
 
@@ -245,38 +168,27 @@ fn is_legal(from: &JobStatus, to: &JobStatus, claims: u64, made: Made) -> bool {
 /// What stays as it was when a job was added, and did not.
 fn rewritten(before: &Job, after: &Job) -> Vec<&'static str> {
     [
-        ("`type`", before.kind != after.kind),
-        ("`branch`", before.branch != after.branch),
-        ("`commit`", before.commit != after.commit),
-        ("`command`", before.command != after.command),
-        ("`needs`", before.needs != after.needs),
-        ("`if_need_fails`", before.if_need_fails != after.if_need_fails),
-        ("`group`", before.group != after.group),
-        ("`labels`", before.labels != after.labels),
-        ("`produces`", before.produces != after.produces),
-        ("`key`", before.key != after.key),
-        ("`created_at`", before.created_at != after.created_at),
+        ("type", before.kind != after.kind),
+        ("branch", before.branch != after.branch),
+        ("commit", before.commit != after.commit),
+        ("command", before.command != after.command),
+        ("needs", before.needs != after.needs),
+        ("if_need_fails", before.if_need_fails != after.if_need_fails),
+        ("group", before.group != after.group),
+        ("labels", before.labels != after.labels),
+        ("produces", before.produces != after.produces),
+        ("key", before.key != after.key),
+        ("created_at", before.created_at != after.created_at),
     ]
     .into_iter()
     .filter_map(|(field, differs)| differs.then_some(field))
     .collect()
 }
 
-fn holder(job: &Job) -> String {
-    job.assigned_to.as_deref().map_or("nobody".to_owned(), named)
-}
-
-fn word(status: &JobStatus) -> String {
-    match status {
-        JobStatus::Other(word) => named(word),
-        known => known.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::Severity;
+    use crate::domain::finding::Severity;
 
     fn job(text: &str) -> Job {
         serde_json::from_str(&format!(r#"{{"id":"j",{text}}}"#)).expect(text)
@@ -290,7 +202,7 @@ mod tests {
     fn broken(before: &str, after: &str, made: Made) -> Vec<&'static str> {
         let mut found = Vec::new();
         judge(&job(before), &job(after), made, &mut found);
-        found.iter().map(|finding| finding.kind.as_str()).collect()
+        found.iter().map(|finding| finding.code().as_str()).collect()
     }
 
     #[test]
@@ -370,34 +282,29 @@ mod tests {
     #[test]
     fn what_is_told_names_the_holders_and_the_step() {
         const HELD: &str = r#""status":"running","token":3,"assigned_to":"a""#;
+        let (queued, running, a) = (JobStatus::Queued, JobStatus::Running, || Some("a".to_owned()));
         for (before, after, told) in [
-            (
-                HELD,
-                r#""status":"running","token":3"#,
-                "job `j` went from `a` to nobody under the same token 3",
-            ),
+            (HELD, r#""status":"running","token":3"#, HubFact::HandedOver { from: a(), to: None, token: 3 }),
             (
                 r#""status":"queued","token":3"#,
                 HELD,
-                "job `j` went from queued to running under its old token 3",
+                HubFact::ClaimedUnderOldToken { from: queued, to: running.clone(), token: 3 },
             ),
-            (r#""status":"failed","token":3"#, HELD, "job `j` went from failed to running"),
+            (
+                r#""status":"failed","token":3"#,
+                HELD,
+                HubFact::IllegalStep { from: JobStatus::Failed, to: running },
+            ),
             (
                 HELD,
                 r#""status":"running","token":3,"assigned_to":"a","branch":"x","key":"k""#,
-                "`branch`, `key` of job `j` changed after it was added",
+                HubFact::JobRewritten { fields: vec!["branch", "key"] },
             ),
         ] {
             let mut found = Vec::new();
             judge(&job(before), &job(after), HAND, &mut found);
-            assert_eq!(found.first().map(|finding| finding.what.as_str()), Some(told));
+            assert_eq!(found.first().map(|finding| &finding.fact), Some(&told.into()));
         }
-    }
-
-    #[test]
-    fn what_is_advised_is_typed_as_it_stands() {
-        assert_eq!(call_off_and_retry("j"), "`git muster job cancel j`, then `git muster job retry j`");
-        assert_eq!(call_off_and_retry("$(x)"), "`git muster job cancel ID`, then `git muster job retry ID`");
     }
 
     #[test]

@@ -1,26 +1,19 @@
 //! What must hold of a lock, and what one commit may make of it.
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, Severity, named};
 use super::made::Made;
+use crate::domain::finding::{About, Finding, HubFact, Severity, Thing};
 use crate::domain::id::LockName;
 use crate::domain::lease::token_problem;
 use crate::domain::lock::{JOB_ASSIGNMENT, Lock};
-use crate::domain::shell::typed;
 
 impl Audited for Lock {
     fn judge(&self, found: &mut Vec<Finding>) {
         if let Err(error) = LockName::new(&self.name) {
-            let hint = "no command can name this lock";
-            found.push(Finding::new(Kind::BadName, error.to_string()).hint(hint));
+            found.push(of(self, HubFact::BadName(error.into())));
         }
         if self.is_held() && self.token.is_none() {
-            let what = format!("lock {} is held without a token", named(&self.name));
-            found.push(
-                Finding::new(Kind::HeldWithoutToken, what)
-                    .severity(Severity::Note)
-                    .hint("an older writer took it: it is respected, and nothing fences off its holder"),
-            );
+            found.push(of(self, HubFact::HeldWithoutToken { status: None }).severity(Severity::Note));
         }
     }
 
@@ -39,91 +32,54 @@ impl Audited for Lock {
 /// Judges a lock before and after a commit; a lock that was not there before was a free one.
 fn judge(before: &Lock, after: &Lock, made: Made, found: &mut Vec<Finding>) {
     let (old, new) = (before.token.unwrap_or(0), after.token.unwrap_or(0));
-    let name = named(&after.name);
     if before.done_at.is_some() && after.done_at.is_none() {
-        found.push(
-            Finding::new(
-                Kind::Undone,
-                format!("{name} was done once for all and is marked as not done again"),
-            )
-            .hint("it may be done a second time: put `done_at` back"),
-        );
+        found.push(of(after, HubFact::DoneUndone));
     }
     // From one that was never given there is no way but down.
     if new < old && token_problem(before.token).is_none() {
-        let now = after.token.map_or("none".to_owned(), |token| token.to_string());
-        let what = format!("the token of lock {name} went from {old} to {now}");
-        let lowered = Finding::new(Kind::TokenLowered, what);
+        let lowered = of(after, HubFact::TokenLowered { from: old, to: after.token });
         // Nobody ever acts under a token of that one, so none is put back.
-        found.push(if after.name == JOB_ASSIGNMENT {
-            lowered.severity(Severity::Note)
-        } else {
-            lowered.hint(format!(
-                "an earlier holder may pass for the present one: set it to {} by hand",
-                old.saturating_add(1)
-            ))
-        });
+        let is_harmless = after.name == JOB_ASSIGNMENT;
+        found.push(if is_harmless { lowered.severity(Severity::Note) } else { lowered });
         return;
     }
     let terms = new.saturating_sub(old);
     if terms > made.steps() {
-        found.push(
-            Finding::new(
-                Kind::TokenSkipped,
-                format!("the token of lock {name} went from {old} to {new} in one commit"),
-            )
-            .severity(made.severity())
-            .hint("a token rises by one with each holder"),
-        );
+        found.push(of(after, HubFact::TokenSkipped { from: old, to: new }).severity(made.severity()));
     }
     if terms == 0 && is_held(after) && before.locked_by != after.locked_by {
         found.push(taken(before, after, made));
     }
 }
 
+fn of(lock: &Lock, fact: HubFact) -> Finding {
+    Finding::new(fact, About::new(Thing::Lock, &lock.name))
+}
+
 /// It has another holder under the same token.
 fn taken(before: &Lock, after: &Lock, made: Made) -> Finding {
-    let (name, token) = (named(&after.name), after.token.unwrap_or(0));
-    let by = after.locked_by.as_deref().map_or_else(String::new, named);
-    match before.locked_by.as_deref().filter(|_| is_held(before)) {
-        Some(from) => Finding::new(
-            Kind::HandedOver,
-            format!("lock {name} went from {} to {by} under the same token {token}", named(from)),
-        )
-        .hint(format!(
-            "both may believe that they hold it: `git muster lock steal {} --reason REASON --force` gives it a new token",
-            typed(&after.name, "NAME")
-        )),
-        None if after.token.is_none() && made.by_hand() => Finding::new(
-            Kind::TakenWithoutToken,
-            format!("lock {name} was taken by {by} without a token, as older writers do"),
-        )
-        .severity(Severity::Note),
-        None => Finding::new(
-            Kind::TakenWithoutToken,
-            format!("lock {name} was taken by {by} under its old token {token}"),
-        )
-        .severity(made.severity())
-        .hint(format!(
-            "whoever held it before knows that token and passes `--if-lock` with it; take locks with `git muster lock acquire {}`",
-            typed(&after.name, "NAME")
-        )),
+    let to = after.locked_by.clone();
+    match before.locked_by.clone().filter(|_| is_held(before)) {
+        Some(from) => {
+            let token = after.token.unwrap_or(0);
+            of(after, HubFact::HandedOver { from: Some(from), to, token })
+        }
+        None => {
+            let is_of_older_writer = after.token.is_none() && made.by_hand();
+            let token = (!is_of_older_writer).then(|| after.token.unwrap_or(0));
+            let severity = if is_of_older_writer { Severity::Note } else { made.severity() };
+            let by = to.unwrap_or_default();
+            of(after, HubFact::TakenWithoutToken { by, token }).severity(severity)
+        }
     }
 }
 
 /// Judges a lock that is gone.
 fn judge_gone(before: &Lock, found: &mut Vec<Finding>) {
-    let name = named(&before.name);
+    let vanished = || of(before, HubFact::LockVanished { token: before.token });
     match before.token {
-        Some(token) => found.push(
-            Finding::new(Kind::LockVanished, format!("lock {name} is gone, and with it its token {token}"))
-                .hint("the next holder would begin at 1: put the record back, free, with that token"),
-        ),
-        None if is_held(before) => found.push(
-            Finding::new(Kind::LockVanished, format!("lock {name} is gone while it was held"))
-                .severity(Severity::Warning)
-                .hint("free a lock by emptying its fields"),
-        ),
+        Some(_) => found.push(vanished()),
+        None if is_held(before) => found.push(vanished().severity(Severity::Warning)),
         None => {}
     }
 }
@@ -135,6 +91,7 @@ fn is_held(lock: &Lock) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit::tests::word;
 
     const HAND: Made = Made::by_a_hand();
     const ONE: Made = Made::by_operations(1);
@@ -176,7 +133,7 @@ mod tests {
             let mut found = Vec::new();
             judge(&lock(before), &lock(after), made, &mut found);
             let told: Vec<String> =
-                found.iter().map(|one| format!("{} {}", one.severity.as_str(), one.kind)).collect();
+                found.iter().map(|one| format!("{} {}", word(one.severity), one.code())).collect();
             assert_eq!(told.join(", "), expected, "{before} -> {after} {made:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! How a commit came to be: of how many steps it may consist, and whether a hand made it.
 
-use super::finding::Severity;
+use crate::domain::finding::Severity;
 
 /// How a commit says it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

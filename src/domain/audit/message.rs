@@ -1,24 +1,21 @@
 //! What must hold of a message, and what one commit may make of it.
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, Severity, named};
 use super::made::Made;
 use super::state::place;
+use crate::domain::finding::{About, Finding, HubFact, Severity, Thing, Unread};
 use crate::domain::id::{MessageId, ServerName};
 use crate::domain::message::{EVERYBODY, Mark, Message};
-use crate::domain::shell::typed;
 use crate::domain::table::Table;
 use std::collections::HashSet;
 
 impl Audited for Message {
     fn judge(&self, found: &mut Vec<Finding>) {
         if let Err(error) = MessageId::new(&self.id) {
-            let hint = "it can be read, and neither answered nor acknowledged by itself";
-            found.push(Finding::new(Kind::BadId, error.to_string()).severity(Severity::Warning).hint(hint));
+            found.push(of(self, HubFact::BadId(error.into())).severity(Severity::Warning));
         }
         if !self.to.eq_ignore_ascii_case(EVERYBODY) && ServerName::new(&self.to).is_err() {
-            let what = format!("message {} is for {}, which is no server", named(&self.id), named(&self.to));
-            found.push(Finding::new(Kind::BadName, what).hint("nobody will read it"));
+            found.push(of(self, HubFact::BadRecipient { to: self.to.clone() }));
         }
     }
 
@@ -29,17 +26,11 @@ impl Audited for Message {
             .map(|message| message.id.as_str())
             .collect();
         for (index, message) in live.rows().enumerate() {
-            let named_there = [("answers", &message.reply_to), ("belongs to the thread of", &message.thread)];
-            for (how, id) in named_there {
+            for (is_thread, id) in [(false, &message.reply_to), (true, &message.thread)] {
                 if let Some(id) = id.as_deref().filter(|id| !known.contains(id)) {
-                    found.push(
-                        Finding::new(
-                            Kind::UnknownMessage,
-                            format!("message {} {how} {}, which is nowhere", named(&message.id), named(id)),
-                        )
-                        .at(live.path())
-                        .place(place::<Self>(live.position(index), &message.id)),
-                    );
+                    let fact = HubFact::UnknownMessage { message: id.to_owned(), is_thread };
+                    let place = place::<Self>(live.position(index), &message.id);
+                    found.push(of(message, fact).at(live.path()).place(place));
                 }
             }
         }
@@ -52,43 +43,33 @@ impl Audited for Message {
     }
 
     fn judge_gone(before: &Self, _made: Made, found: &mut Vec<Finding>) {
-        let what = format!("message {} is gone and not in the archive", named(&before.id));
-        found.push(
-            Finding::new(Kind::MessageVanished, what).hint(
-                "put the record back from the commit before; read messages leave by `git muster archive`",
-            ),
-        );
+        found.push(of(before, HubFact::MessageVanished));
     }
+}
+
+fn of(message: &Message, fact: HubFact) -> Finding {
+    Finding::new(fact, About::new(Thing::Message, &message.id))
 }
 
 /// Judges a message before and after a commit.
 fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
-    let name = named(&after.id);
     if is_rewritten(before, after) {
-        found.push(
-            Finding::new(Kind::MessageRewritten, format!("message {name} was changed after it was sent"))
-                .hint(format!(
-                    "who had read it does not know: send what is right as an answer with `git muster message send --reply-to {}`",
-                    typed(&after.id, "ID")
-                )),
-        );
+        found.push(of(after, HubFact::MessageRewritten));
     }
     let lost = |was: &[Mark], is: &[Mark]| -> Option<String> {
         let by: HashSet<&str> = is.iter().map(|mark| &*mark.by).collect();
-        was.iter().find(|mark| !by.contains(&*mark.by)).map(|mark| named(&mark.by))
+        was.iter().find(|mark| !by.contains(&*mark.by)).map(|mark| mark.by.to_string())
     };
-    let words = if let Some(by) = lost(&before.acknowledged_by, &after.acknowledged_by) {
-        format!("message {name} is no longer acknowledged by {by}")
+    let unread = if let Some(by) = lost(&before.acknowledged_by, &after.acknowledged_by) {
+        Unread::Acknowledged(by)
     } else if let Some(by) = lost(&before.read_by, &after.read_by) {
-        format!("message {name} is no longer read by {by}")
+        Unread::Read(by)
     } else if before.read == Some(true) && after.read != Some(true) {
-        format!("message {name} was read and is unread again")
+        Unread::Marked
     } else {
         return;
     };
-    found.push(
-        Finding::new(Kind::UnreadAgain, words).hint("it will be shown, and perhaps acted on, a second time"),
-    );
+    found.push(of(after, HubFact::UnreadAgain(unread)));
 }
 
 fn is_rewritten(before: &Message, after: &Message) -> bool {
@@ -138,7 +119,7 @@ mod tests {
             };
             let mut found = Vec::new();
             judge(&message(before), &message(after), &mut found);
-            let told: Vec<&str> = found.iter().map(|one| one.kind.as_str()).collect();
+            let told: Vec<&str> = found.iter().map(|one| one.code().as_str()).collect();
             assert_eq!(told.join(" "), expected, "{before} -> {after}");
         }
     }

@@ -9,7 +9,6 @@
 //! audits would find nothing.
 
 mod audited;
-mod finding;
 mod job;
 mod lock;
 mod made;
@@ -20,7 +19,9 @@ pub mod state;
 mod step;
 
 pub use audited::Audited;
-pub use finding::{Finding, Kind, Severity};
 pub use job::never_claimed;
 pub use made::Made;
 pub use step::{Change, judge_step};
+
+#[cfg(test)]
+mod tests;

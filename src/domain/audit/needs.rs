@@ -1,7 +1,7 @@
 //! What jobs need of each other, and what none of them ever gets.
 
-use super::finding::{Finding, Kind, call_off, named};
 use super::state::place;
+use crate::domain::finding::{About, Finding, HubFact, Thing};
 use crate::domain::job::Job;
 use crate::domain::table::Table;
 use std::collections::{HashMap, HashSet};
@@ -13,25 +13,19 @@ pub(super) fn needs(live: &Table<Job>, archives: &[Table<Job>]) -> Vec<Finding> 
     let circle = in_circle(live);
     let archived: HashSet<&str> = archives.iter().flat_map(Table::rows).map(|job| &*job.id).collect();
     for (index, job) in live.rows().enumerate().filter(|(_, job)| !job.status.is_final()) {
-        let at =
-            |finding: Finding| finding.at(live.path()).place(place::<Job>(live.position(index), &job.id));
+        let mut tell = |fact| {
+            let place = place::<Job>(live.position(index), &job.id);
+            found.push(Finding::new(fact, About::new(Thing::Job, &job.id)).at(live.path()).place(place));
+        };
         for need in job.all_needs().filter(|need| !first_of.contains_key(need)) {
-            let whither = if archived.contains(need) { "is in the archive" } else { "is not there" };
-            let what =
-                format!("job {} needs {}, which {whither}, and waits in vain", named(&job.id), named(need));
-            found.push(at(Finding::new(Kind::UnknownNeed, what).hint(call_off(&job.id))));
+            let is_archived = archived.contains(need);
+            tell(HubFact::UnknownNeed { need: need.to_owned(), is_archived });
         }
         if circle.contains(job.id.as_str()) {
-            found.push(at(in_a_circle(job)));
+            tell(HubFact::NeedsInCircle);
         }
     }
     found
-}
-
-pub(super) fn in_a_circle(job: &Job) -> Finding {
-    let what = format!("job {} needs itself by way of its needs, and is never claimed", named(&job.id));
-    Finding::new(Kind::NeedsInCircle, what)
-        .hint(format!("one of the circle has to go: {}", call_off(&job.id)))
 }
 
 /// The first job of each id, which is the one that is meant by it.

@@ -1,20 +1,18 @@
 //! What must hold of the registry of servers, and how servers leave it.
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, named};
 use super::made::Made;
 use super::state::place;
+use crate::domain::finding::{About, Finding, HubFact, Thing};
 use crate::domain::id::ServerName;
 use crate::domain::server::Server;
-use crate::domain::shell::typed;
 use crate::domain::table::Table;
 use std::collections::HashMap;
 
 impl Audited for Server {
     fn judge(&self, found: &mut Vec<Finding>) {
         if let Err(error) = ServerName::new(&self.id) {
-            let hint = "it is passed over: nobody can join or send under that name";
-            found.push(Finding::new(Kind::BadName, error.to_string()).hint(hint));
+            found.push(of(self, HubFact::BadName(error.into())));
         }
     }
 
@@ -23,32 +21,21 @@ impl Audited for Server {
         for (index, server) in servers.rows().enumerate() {
             let first = *spellings.entry(server.id.to_lowercase()).or_insert(&server.id);
             if first != server.id {
-                let what = format!(
-                    "servers {} and {} differ in upper and lower case only",
-                    named(first),
-                    named(&server.id)
-                );
-                found.push(
-                    Finding::new(Kind::NamesAlike, what)
-                        .at(servers.path())
-                        .place(place::<Self>(servers.position(index), &server.id))
-                        .hint(
-                            "some disks cannot tell their folders apart: let one of them join under another name",
-                        ),
-                );
+                let place = place::<Self>(servers.position(index), &server.id);
+                let fact = HubFact::NamesAlike { other: first.to_owned() };
+                found.push(of(server, fact).at(servers.path()).place(place));
             }
         }
     }
 
     // Our own operations take out only whom they were told to.
     fn judge_gone(before: &Self, made: Made, found: &mut Vec<Finding>) {
-        if !made.by_hand() {
-            return;
+        if made.by_hand() {
+            found.push(of(before, HubFact::ServerVanished));
         }
-        let name = typed(&before.id, "NAME");
-        found.push(
-            Finding::new(Kind::ServerVanished, format!("server {} is gone from the register", named(&before.id)))
-                .hint(format!("it works on and nobody is told when it is lost: `git muster join --as {name}` on it brings it back; to take one out there is `git muster servers remove {name}`")),
-        );
     }
+}
+
+fn of(server: &Server, fact: HubFact) -> Finding {
+    Finding::new(fact, About::new(Thing::Server, &server.id))
 }

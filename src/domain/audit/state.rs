@@ -6,7 +6,7 @@
 //! [FORMATS.md]: https://github.com/git-muster/git-muster/blob/main/docs/FORMATS.md
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, Severity, call_off_and_retry, named};
+use crate::domain::finding::{About, Finding, HubFact, Severity, Thing};
 use crate::domain::heartbeat::Heartbeat;
 use crate::domain::high_water::HighWater;
 use crate::domain::hub::Marker;
@@ -16,9 +16,8 @@ use crate::domain::json;
 use crate::domain::lock::Lock;
 use crate::domain::record::{Record, View};
 use crate::domain::server::Server;
-use crate::domain::shell::quoted;
 use crate::domain::status::Status;
-use crate::domain::table::{MEND, MEND_TOKEN, RecordTrouble, Row, Table};
+use crate::domain::table::{RecordTrouble, Row, Table};
 use std::collections::{HashMap, HashSet};
 
 /// A live table and its archives.
@@ -48,19 +47,9 @@ pub fn lowered(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
     for (index, lock) in locks.rows().enumerate() {
         let mark = marks.get(&lock.name).and_then(|mark| mark.token);
         if mark > lock.token {
-            let what = format!(
-                "lock {} has {} and gave token {} before",
-                named(&lock.name),
-                lock.token.map_or("no token".to_owned(), |token| format!("token {token}")),
-                mark.unwrap_or_default()
-            );
-            found.push(
-                Finding::new(Kind::TokenLowered, what)
-                    .severity(Severity::Warning)
-                    .at(locks.path())
-                    .place(place::<Lock>(locks.position(index), &lock.name))
-                    .hint("an older writer dropped it: whoever takes the lock next by git-muster gets a higher one again"),
-            );
+            let fact = HubFact::TokenForgotten { token: lock.token, last_token: mark.unwrap_or_default() };
+            let lowered = Finding::new(fact, About::new(Thing::Lock, &lock.name)).severity(Severity::Warning);
+            found.push(lowered.at(locks.path()).place(place::<Lock>(locks.position(index), &lock.name)));
         }
     }
     found
@@ -69,10 +58,9 @@ pub fn lowered(locks: &Table<Lock>, marks: &Table<HighWater>) -> Vec<Finding> {
 /// The records of a table whose tokens were never given.
 fn made_up<T: Row>(table: &Table<T>) -> Vec<Finding> {
     let impossible = |(_, trouble): (usize, RecordTrouble)| {
-        Finding::new(Kind::TokenImpossible, format!("{}: {}", named(&trouble.id), trouble.why))
-            .at(&trouble.path)
-            .place(trouble.place)
-            .hint(MEND_TOKEN)
+        let fact = HubFact::TokenImpossible { problem: trouble.why };
+        let finding = Finding::new(fact, About::new(Thing::Record, &trouble.id));
+        finding.at(&trouble.path).place(trouble.place)
     };
     table.made_up().into_iter().map(impossible).collect()
 }
@@ -88,22 +76,9 @@ pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
         let holder = job.assigned_to.as_deref().unwrap_or_default();
         // One that is no name at all is told with the job.
         if ServerName::new(holder).is_ok() && !servers.holds(holder) {
-            let what = format!(
-                "job {} is {} and held by {}, which is not registered",
-                named(&job.id),
-                job.status,
-                named(holder)
-            );
-            let hint = format!(
-                "unless that server joins and goes on, it is taken back when its time is over; at once: {}",
-                call_off_and_retry(&job.id)
-            );
-            found.push(
-                Finding::new(Kind::HeldByStranger, what)
-                    .at(live.path())
-                    .place(place::<Job>(live.position(index), &job.id))
-                    .hint(hint),
-            );
+            let fact = HubFact::HeldByStranger { status: job.status.clone(), holder: holder.to_owned() };
+            let finding = Finding::new(fact, About::new(Thing::Job, &job.id));
+            found.push(finding.at(live.path()).place(place::<Job>(live.position(index), &job.id)));
         }
     }
     found
@@ -112,10 +87,11 @@ pub fn holders(live: &Table<Job>, servers: &Table<Server>) -> Vec<Finding> {
 /// A document that every hub has is not there.
 #[must_use]
 pub fn missing(path: &str) -> Finding {
-    Finding::new(Kind::Missing, "it is not there, and read as empty").at(path).hint(format!(
-        "if it was removed, put it back in a clone of the hub: `git log --diff-filter=D -- {0}` shows the commit, `git checkout COMMIT~1 -- {0}` brings it back, then commit and push; else the first record makes it",
-        quoted(path)
-    ))
+    of_document(path, HubFact::Missing)
+}
+
+fn of_document(path: &str, fact: HubFact) -> Finding {
+    Finding::new(fact, About::new(Thing::Document, path)).at(path)
 }
 
 /// The status in the folder of `server`.
@@ -147,25 +123,18 @@ pub fn layout<T: View>(path: &str, record: &Record<T>) -> Vec<Finding> {
 pub fn marker(path: &str, marker: &Record<Marker>) -> Vec<Finding> {
     let mut found = layout(path, marker);
     if marker.id.is_empty() && found.is_empty() {
-        found.push(
-            Finding::new(Kind::BadId, "it has no id, by which every host knows the hub").at(path).hint(
-                "`git muster import` gives it the id that the history shows; without one the next `join` or `init` does",
-            ),
-        );
+        found.push(of_document(path, HubFact::MarkerWithoutId));
     }
     found
 }
 
 fn newer_layout(path: &str, version: &str) -> Finding {
-    let what =
-        format!("it has layout version {}, which this git-muster reads and does not write", named(version));
-    Finding::new(Kind::NewerLayout, what).at(path).hint("upgrade git-muster here")
+    of_document(path, HubFact::NewerLayout { version: version.to_owned() })
 }
 
 fn other_server(path: &str, server: &ServerName, told: Option<&str>) -> Option<Finding> {
-    let told = told.filter(|told| *told != server.as_str())?;
-    let what = format!("it lies in the folder of `{server}` and names {}", named(told));
-    Some(Finding::new(Kind::OtherServer, what).at(path).hint("the folder is what counts"))
+    let named = told.filter(|told| *told != server.as_str())?.to_owned();
+    Some(of_document(path, HubFact::OtherServer { server: server.to_string(), named }))
 }
 
 fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
@@ -187,28 +156,19 @@ fn table_without_rows<T: Row>(table: &Table<T>) -> Vec<Finding> {
 
 /// A record that cannot be read.
 pub(super) fn broken(trouble: RecordTrouble) -> Finding {
-    let id = if trouble.id.is_empty() { String::new() } else { format!("{}: ", named(&trouble.id)) };
-    Finding::new(Kind::BrokenRecord, format!("{id}{}", trouble.why))
-        .at(&trouble.path)
-        .place(trouble.place)
-        .hint(MEND)
+    let fact = HubFact::BrokenRecord { problem: trouble.why };
+    Finding::new(fact, About::new(Thing::Record, &trouble.id)).at(&trouble.path).place(trouble.place)
 }
 
 /// The record at `index` has the id of one before it.
 pub(super) fn id_twice<T: Row>(table: &Table<T>, index: usize, id: &str) -> Finding {
-    Finding::new(Kind::IdTwice, format!("{} stands there twice", named(id)))
-        .at(table.path())
-        .place(place::<T>(table.position(index), id))
-        .hint("the first counts: `git muster fsck --mend` gives a message or a queued job another id and sets all else aside")
+    let finding = Finding::new(HubFact::IdTwice, About::new(Thing::Record, id));
+    finding.at(table.path()).place(place::<T>(table.position(index), id))
 }
 
 /// Where a record stands, as errors of reading name it too.
 pub(super) fn place<T: Row>(index: usize, id: &str) -> String {
-    if T::BY_NAME {
-        format!("{}.{}", T::FIELD, named(id).trim_matches('`'))
-    } else {
-        format!("{}[{index}]", T::FIELD)
-    }
+    if T::BY_NAME { format!("{}.{}", T::FIELD, shortened(id)) } else { format!("{}[{index}]", T::FIELD) }
 }
 
 /// Records that are live and archived, or archived twice. Where an id may be that of several, another record
@@ -222,31 +182,38 @@ fn archived_twice<T: Row>(live: &Table<T>, archives: &[Table<T>]) -> Vec<Finding
             let first = *first_at.entry(row.id()).or_insert(table.path());
             let same = *same_at.entry((row.id(), row.apart())).or_insert(table.path());
             // Twice in one document is told as that.
-            let (severity, what) = if same != table.path() {
-                (Severity::Error, format!("{} is in `{same}` too", named(row.id())))
+            let (severity, other) = if same != table.path() {
+                (Severity::Error, same)
             } else if first != table.path() {
-                (Severity::Note, format!("{} is the id of another in `{first}` too", named(row.id())))
+                (Severity::Note, first)
             } else {
                 continue;
             };
-            found.push(
-                Finding::new(Kind::LiveAndArchived, what)
-                    .severity(severity)
-                    .at(table.path())
-                    .place(place::<T>(table.position(index), row.id()))
-                    .hint(MEND_ARCHIVED),
-            );
+            let fact =
+                HubFact::LiveAndArchived { other: other.to_owned(), is_same: severity == Severity::Error };
+            let finding = Finding::new(fact, About::new(Thing::Record, row.id())).severity(severity);
+            found.push(finding.at(table.path()).place(place::<T>(table.position(index), row.id())));
         }
     }
     found
 }
 
-/// What a person does about a record that is live and archived, or archived twice.
-const MEND_ARCHIVED: &str = "the live one counts, and of archived ones that of the newest archive: `git muster fsck --mend` sets the others aside, and gives another message of that id one of its own";
+/// How much of a name from a hub a place repeats, in characters.
+const NAME_LENGTH_MAX: usize = 80;
+
+/// A name that is not endless.
+fn shortened(name: &str) -> String {
+    let mut shown: String = name.chars().take(NAME_LENGTH_MAX).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown.trim_matches('`').to_owned()
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit::tests::word;
     use crate::domain::lease::TOKEN_MAX;
     use crate::domain::message::Message;
 
@@ -265,7 +232,7 @@ mod tests {
         let told: Vec<String> = found
             .iter()
             .map(|one| {
-                format!("{} {} {}", one.severity.as_str(), one.kind, one.place.as_deref().unwrap_or("-"))
+                format!("{} {} {}", word(one.severity), one.code(), one.about.place.as_deref().unwrap_or("-"))
             })
             .collect();
         told.join(", ")
@@ -315,13 +282,6 @@ mod tests {
             };
             assert_eq!(told(&table::<Job>(&read(rows), &archives)), expected, "{rows}");
         }
-        for (need, hint) in [
-            ("gone", "call it off with `git muster job cancel a`"),
-            ("a", "one of the circle has to go: call it off with `git muster job cancel a`"),
-        ] {
-            let found = table::<Job>(&read(&format!(r#"{{"id":"a","needs":["{need}"]}}"#)), &[]);
-            assert_eq!(found[0].hint.as_deref(), Some(hint));
-        }
         let newer = Table::read(Job::PATH, br#"{"version":2,"jobs":[]}"#).expect("reads");
         assert_eq!(told(&table::<Job>(&newer, &[])), "warning newer-layout -");
     }
@@ -338,7 +298,7 @@ mod tests {
             told(&found),
             "error id-twice jobs[1], error live-and-archived jobs[1], error live-and-archived jobs[0], error live-and-archived jobs[1]"
         );
-        assert!(found.iter().all(|finding| finding.path.as_deref() != Some(Job::PATH)), "{found:?}");
+        assert!(found.iter().all(|finding| finding.about.path.as_deref() != Some(Job::PATH)), "{found:?}");
     }
 
     #[test]

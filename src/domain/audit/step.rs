@@ -1,9 +1,9 @@
 //! One commit: a table before it and after it, and what is wrong with the way between them.
 
 use super::audited::Audited;
-use super::finding::{Finding, Kind, Severity, named};
 use super::made::Made;
 use super::state;
+use crate::domain::finding::{About, Finding, HubFact, Severity, Thing};
 use crate::domain::record::Record;
 use crate::domain::table::{BrokenRecord, RecordRun, Row, Table};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -139,7 +139,7 @@ impl<'a, T: Audited> Rows<'a, T> {
                 let mut broken = Vec::new();
                 T::judge_gone(row, made, &mut broken);
                 // Where it stood, there stands another now.
-                found.extend(broken.into_iter().map(|one| one.at(self.change.after.path()).of(row.id())));
+                found.extend(broken.into_iter().map(|one| one.at(self.change.after.path())));
             }
         }
     }
@@ -162,7 +162,7 @@ impl<'a, T: Audited> Rows<'a, T> {
 
     fn tell(&self, index: usize, id: &str, broken: Vec<Finding>, found: &mut Vec<Finding>) {
         let path = self.change.after.path();
-        found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id)).of(id)));
+        found.extend(broken.into_iter().map(|one| one.at(path).place(state::place::<T>(index, id))));
     }
 }
 
@@ -199,25 +199,19 @@ impl<'a, T: Row> Crossed<'a, T> {
             let (first, before, after) = change.before.differing(change.after);
             let mut present = by_id(after);
             for (index, row) in before.iter().enumerate() {
-                let (kind, what) = match present.remove(row.id()) {
+                let fact = match present.remove(row.id()) {
                     None if change.after.unreadable(row.id()).is_some() => continue,
                     None if live.get(row.id()).is_some() => {
                         crossed.back.insert(row.id(), row);
                         continue;
                     }
-                    None => (Kind::ArchiveVanished, "gone from the archive"),
-                    Some(now) if **now != ***row => {
-                        (Kind::ArchiveRewritten, "in the archive and was changed there")
-                    }
+                    None => HubFact::ArchiveVanished,
+                    Some(now) if **now != ***row => HubFact::ArchiveRewritten,
                     Some(_) => continue,
                 };
-                found.push(
-                    Finding::new(kind, format!("{} is {what}", named(row.id())))
-                        .at(change.before.path())
-                        .place(state::place::<T>(first + index, row.id()))
-                        .of(row.id())
-                        .hint("the archive is history: put the record back from the commit before"),
-                );
+                let place = state::place::<T>(first + index, row.id());
+                let finding = Finding::new(fact, About::new(Thing::Record, row.id()));
+                found.push(finding.at(change.before.path()).place(place));
             }
             crossed.archived.extend(present);
         }
@@ -261,7 +255,7 @@ mod tests {
             let mail = (table::<Message>("mail", self.mail.0), table("mail", self.mail.1));
             let servers =
                 (table::<Server>(Server::PATH, self.servers.0), table(Server::PATH, self.servers.1));
-            let of = |one: &Finding| format!("{} {}", one.kind, one.place.as_deref().unwrap_or("-"));
+            let of = |one: &Finding| format!("{} {}", one.code(), one.about.place.as_deref().unwrap_or("-"));
             let archive = [Change { before: &archive.0, after: &archive.1 }];
             let mail = [Change { before: &mail.0, after: &mail.1 }];
             let told = [

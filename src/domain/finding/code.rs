@@ -112,12 +112,86 @@ codes! {
             "Nobody can tell whether something was undone.";
     }
     HUB {
+        Unreadable "unreadable" Error
+            "A document cannot be read: conflict markers, wrong types, a link, too large.";
+        BrokenRecord "broken-record" Error
+            "A record cannot be read as what it should be: it is kept as it is and never acted on.";
+        Missing "missing" Warning
+            "A document that every hub has is not there: it is read as empty.";
+        NewerLayout "newer-layout" Warning
+            "A document of a layout that this program reads and does not write.";
+        BadId "bad-id" Error
+            "An id that no command can name.";
+        BadName "bad-name" Warning
+            "A name that is none, so that nobody is meant by it.";
+        IdTwice "id-twice" Error
+            "Two records have one id, and only the first of them counts; a note of archived messages.";
+        LiveAndArchived "live-and-archived" Error
+            "A record is live and archived, or archived twice; a note where it is another message of that id.";
         UnknownStatus "unknown-status" Warning
             "A word that is no status of a job: it is shown and never acted on.";
+        HeldByNobody "held-by-nobody" Error
+            "A job is held and no server that could finish it is named: nobody takes it back.";
+        HeldByStranger "held-by-stranger" Warning
+            "A job is held by a server that is not registered, and of which nobody is told when it is lost.";
+        HeldWithoutToken "held-without-token" Warning
+            "Something is held without a token, so that nothing fences off an earlier holder.";
+        UnknownNeed "unknown-need" Warning
+            "A job needs one that is not in the queue, and waits in vain.";
         NeedsInCircle "needs-in-circle" Warning
             "Jobs need each other in a circle, and none is ever claimed.";
+        UnknownMessage "unknown-message" Note
+            "A message answers, or belongs to the thread of, one that is nowhere.";
+        OtherServer "other-server" Note
+            "A document in a server's folder names another server.";
+        NamesAlike "names-alike" Warning
+            "Two servers differ in upper and lower case only: some disks cannot tell their folders apart.";
+        JobVanished "job-vanished" Error
+            "A job is gone and not in the archive.";
+        MessageVanished "message-vanished" Error
+            "A message is gone and not in the archive.";
+        LockVanished "lock-vanished" Error
+            "A lock is gone with its token, which would begin again.";
+        ServerVanished "server-vanished" Warning
+            "A server is gone from the register, and no command took it out.";
+        ArchiveVanished "archive-vanished" Error
+            "A record is gone from the archive.";
+        ArchiveRewritten "archive-rewritten" Error
+            "A record of the archive was changed.";
+        BeganMidway "began-midway" Error
+            "A job began as something else than queued.";
+        IllegalStep "illegal-step" Error
+            "A job went from one status to another that does not follow it.";
+        ClaimedWithoutToken "claimed-without-token" Warning
+            "A job was claimed without a token, as older writers do.";
+        JobRewritten "job-rewritten" Warning
+            "What a job is to do was changed after it was added.";
+        TokenLowered "token-lowered" Error
+            "A token went down or is gone: an earlier holder may pass for the present one.";
         TokenImpossible "token-impossible" Error
-            "A token is so high that it can never have been issued, and none can follow it.";
+            "A token is so high that it can never have been given, and none can follow it.";
+        TokenSkipped "token-skipped" Error
+            "A token rose by more than there were claims.";
+        TokenWithoutClaim "token-without-claim" Error
+            "A job's token rose and nobody claimed it.";
+        HandedOver "handed-over" Error
+            "A job or a lock went from one holder to another under the same token.";
+        TakenWithoutToken "taken-without-token" Warning
+            "A free lock was taken under its old token, which the last holder knows too.";
+        DoneUndone "undone" Error
+            "What was done once for all is marked as not done again.";
+        MessageRewritten "message-rewritten" Error
+            "A message was changed after it was sent.";
+        UnreadAgain "unread-again" Error
+            "A message that was read or acknowledged is not so any more.";
+        OpTwice "op-twice" Error
+            "One operation is in the history twice.";
+        Unsettled "unsettled" Note
+            "An operation that was begun on this host and never settled.";
+        HistoryRewritten "history-rewritten" Error
+            "Commits that this host has seen are no longer in the history.";
+        HistoryCut "history-cut" Note
+            "The beginning of the history is not here.";
     }
 }
 

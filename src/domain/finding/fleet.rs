@@ -69,10 +69,6 @@ pub enum FleetFact {
     JobUnclaimable {
         labels: Vec<String>,
     },
-    UnknownStatus {
-        status: String,
-    },
-    NeedsInCircle,
     NoWorker {
         jobs: usize,
         /// The first of them.
@@ -162,7 +158,7 @@ impl FleetFact {
             self,
             ClockOff HeartbeatNever HeartbeatLate HeartbeatStale HeartbeatBroken NameShared ServerUnhealthy
             ClockSkew BuildFailed ServerUnregistered NoServers JobStuck JobHolderLost JobDead JobBlocked
-            JobUnclaimable UnknownStatus NeedsInCircle NoWorker Paused GroupHeld LockExpired ClaimsHeldUp
+            JobUnclaimable NoWorker Paused GroupHeld LockExpired ClaimsHeldUp
             DocumentBroken DocumentNewer RecordBroken RecordWithoutId IdDoubled TokenImpossible RecordsBroken
             BranchBroken Undone UndoneUnknown
         )

@@ -49,8 +49,6 @@ fn of_fleet() -> Vec<FleetFact> {
         FleetFact::JobBlocked { need: text("k"), status: Some(text("failed")) },
         FleetFact::JobBlocked { need: text("k"), status: None },
         FleetFact::JobUnclaimable { labels: vec![text("gpu")] },
-        FleetFact::UnknownStatus { status: text("on_hold") },
-        FleetFact::NeedsInCircle,
         FleetFact::NoWorker { jobs: 1, examples: vec![text("j1")], since: None, at: at() },
         FleetFact::NoWorker { jobs: 9, examples: vec![text("j1"), text("j2")], since: Some(at()), at: at() },
         FleetFact::Paused { what: Paused::Label(text("a b")), pause: Box::new(pause), jobs: 2, at: at() },
@@ -88,6 +86,85 @@ fn of_fleet() -> Vec<FleetFact> {
     ]
 }
 
+fn of_hub() -> Vec<HubFact> {
+    let name = || NameFact { kind: "job id", given: text("a b"), rule: "may hold no space" };
+    let (queued, running) = (JobStatus::Queued, JobStatus::Running);
+    let rewritten = |lost: &[&str], by_hand| {
+        HubFact::HistoryRewritten(Box::new(Rewritten {
+            commits: 3,
+            by_hand,
+            oldest: text("0123456789"),
+            newest: text("abcdef0123"),
+            lost: lost.iter().map(|op| text(op)).collect(),
+            lost_more: 0,
+            repository: text("/srv/my hub.git"),
+            kept_as: (by_hand > 0).then(|| text("refs/muster/lost/1")),
+        }))
+    };
+    vec![
+        HubFact::Unreadable { problem: text("it is empty"), branch: None },
+        HubFact::Unreadable { problem: text("it is empty"), branch: Some(text("heartbeat-a")) },
+        HubFact::BrokenRecord { problem: text("null") },
+        HubFact::Missing,
+        HubFact::Removed { commit: text("0123456789") },
+        HubFact::NewerLayout { version: text("2") },
+        HubFact::BadId(name()),
+        HubFact::MarkerWithoutId,
+        HubFact::BadName(name()),
+        HubFact::BadRecipient { to: text("a b") },
+        HubFact::BadDirectory,
+        HubFact::IdTwice,
+        HubFact::LiveAndArchived { other: text("p"), is_same: true },
+        HubFact::LiveAndArchived { other: text("p"), is_same: false },
+        HubFact::UnknownStatus { status: text("on_hold") },
+        HubFact::HeldByNobody { status: running.clone(), holder: String::new() },
+        HubFact::HeldByNobody { status: running.clone(), holder: text("a b") },
+        HubFact::HeldByStranger { status: running.clone(), holder: text("build9") },
+        HubFact::HeldWithoutToken { status: Some(running.clone()) },
+        HubFact::HeldWithoutToken { status: None },
+        HubFact::UnknownNeed { need: text("k"), is_archived: true },
+        HubFact::UnknownNeed { need: text("k"), is_archived: false },
+        HubFact::NeedsInCircle,
+        HubFact::UnknownMessage { message: text("m"), is_thread: true },
+        HubFact::OtherServer { server: text("a"), named: text("b") },
+        HubFact::NamesAlike { other: text("X") },
+        HubFact::JobVanished { status: queued.clone() },
+        HubFact::MessageVanished,
+        HubFact::LockVanished { token: Some(3) },
+        HubFact::LockVanished { token: None },
+        HubFact::ServerVanished,
+        HubFact::ArchiveVanished,
+        HubFact::ArchiveRewritten,
+        HubFact::BeganMidway { status: running.clone(), token: Some(1) },
+        HubFact::IllegalStep { from: JobStatus::Failed, to: running.clone() },
+        HubFact::ClaimedUnderOldToken { from: queued.clone(), to: running.clone(), token: 3 },
+        HubFact::StoppedWrongly { status: running.clone() },
+        HubFact::ClaimedWithoutToken { holder: Some(text("a")) },
+        HubFact::JobRewritten { fields: vec!["branch", "key"] },
+        HubFact::TokenLowered { from: 3, to: None },
+        HubFact::TokenForgotten { token: Some(2), last_token: 3 },
+        HubFact::TokenImpossible { problem: text("its token is no possible one") },
+        HubFact::TokenSkipped { from: 1, to: 3 },
+        HubFact::TokenWithoutClaim { from: 1, to: 2, status_before: queued.clone(), status: queued },
+        HubFact::HandedOver { from: Some(text("a")), to: None, token: 3 },
+        HubFact::TakenWithoutToken { by: text("a"), token: None },
+        HubFact::TakenWithoutToken { by: text("a"), token: Some(3) },
+        HubFact::DoneUndone,
+        HubFact::MessageRewritten,
+        HubFact::UnreadAgain(Unread::Acknowledged(text("a"))),
+        HubFact::UnreadAgain(Unread::Read(text("a"))),
+        HubFact::UnreadAgain(Unread::Marked),
+        HubFact::OpTwice { first: 2, of: 9 },
+        HubFact::Unsettled { at: at(), is_in_history: true },
+        rewritten(&[], 0),
+        rewritten(&[], 1),
+        rewritten(&["op1", "op2"], 0),
+        HubFact::HistoryCut { cause: CutBy::Shallow },
+        HubFact::HistoryCut { cause: CutBy::Length },
+        HubFact::HistoryCut { cause: CutBy::Width },
+    ]
+}
+
 /// Findings of each sort, about something.
 pub(crate) fn samples() -> Vec<Finding> {
     let about = || About {
@@ -95,7 +172,8 @@ pub(crate) fn samples() -> Vec<Finding> {
         place: Some(text("jobs[3]")),
         ..About::server("x")
     };
-    of_fleet().into_iter().map(|fact| Finding::new(fact, about())).collect()
+    let fleet = of_fleet().into_iter().map(Fact::from);
+    fleet.chain(of_hub().into_iter().map(Fact::from)).map(|fact| Finding::new(fact, about())).collect()
 }
 
 #[test]
@@ -120,9 +198,13 @@ fn a_fact_is_written_under_its_code() {
 }
 
 #[test]
-fn there_is_a_sample_of_each_code_of_a_fleet() {
+fn there_is_a_sample_of_each_code() {
     let sampled: BTreeSet<FindingCode> = samples().iter().map(Finding::code).collect();
-    let missing: Vec<_> = FindingCode::FLEET.iter().filter(|code| !sampled.contains(code)).collect();
+    let missing: Vec<_> = [FindingCode::FLEET, FindingCode::HUB]
+        .concat()
+        .into_iter()
+        .filter(|code| !sampled.contains(code))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -137,4 +219,39 @@ fn a_cause_stays_the_same_for_as_long_as_the_trouble_lasts() {
     assert_eq!(Finding::new(broken, record).cause(), "record-broken:p:jobs[3]");
     let many = Finding { alike: Some(Alike { count: 30, examples: Vec::new() }), ..dead(3) };
     assert_eq!((many.cause().as_str(), many.count()), ("job-dead:*", Some(30)));
+}
+
+#[test]
+fn one_breach_is_told_once_and_a_whole_document_is_one() {
+    let in_jobs = |fact: HubFact| Finding::new(fact, About::new(Thing::Document, "x")).at("jobs.json");
+    let unreadable = |problem| HubFact::Unreadable { problem: text(problem), branch: None };
+    let empty = in_jobs(unreadable("it is empty"));
+    for (other, expected) in [
+        (empty.clone().place("jobs[0]"), true),
+        // One document, whatever is said of it.
+        (in_jobs(unreadable("it is a list")), true),
+        (in_jobs(HubFact::Missing), false),
+        (in_jobs(unreadable("it is empty")).at("locks.json"), false),
+    ] {
+        assert_eq!(empty.is_same_breach(&other), expected, "{other:?}");
+    }
+    let twice = |id| Finding::new(HubFact::IdTwice, About::new(Thing::Record, id)).at("jobs.json");
+    assert!(twice("a").is_same_breach(&twice("a")));
+    assert!(!twice("a").is_same_breach(&twice("b")), "another record");
+    for (finding, expected) in [
+        (&empty, true),
+        (&in_jobs(HubFact::Missing), true),
+        (&twice("a"), false),
+        (&empty.clone().at("p"), false),
+    ] {
+        assert_eq!(finding.is_of_document("jobs.json"), expected, "{finding:?}");
+    }
+}
+
+#[test]
+fn a_log_names_the_code_what_it_is_about_and_the_facts() {
+    let about = || About::new(Thing::Job, "a");
+    assert_eq!(Finding::new(HubFact::NeedsInCircle, about()).to_string(), "needs-in-circle a");
+    let skipped = Finding::new(HubFact::TokenSkipped { from: 1, to: 3 }, about());
+    assert_eq!(skipped.to_string(), r#"token-skipped a {"from":1,"to":3}"#);
 }

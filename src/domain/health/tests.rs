@@ -1,7 +1,7 @@
 //! How fleets are judged, by cause.
 
 use super::*;
-use crate::domain::finding::{Fact, Severity};
+use crate::domain::finding::Severity;
 use crate::domain::lock::JOB_ASSIGNMENT;
 use crate::domain::table::Row;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! A record is the unit of trouble: one that some writer left broken stops no other. It keeps its
 //! bytes and its place in every write, is told of, and takes part in nothing: it is no job to claim,
-//! no lock that is free. Who mends it is a person, with `git muster fsck --mend` or by hand.
+//! no lock that is free. Who mends it is a person, with `fsck --mend` or by hand.
 
 use super::{Row, Table};
 use crate::domain::json::DocumentError;
@@ -90,17 +90,6 @@ pub enum Fault {
     Token,
 }
 
-impl Fault {
-    /// What a person does about it.
-    #[must_use]
-    pub fn mend(self) -> &'static str {
-        match self {
-            Self::Token => MEND_TOKEN,
-            Self::Unreadable | Self::Id | Self::Doubled => MEND,
-        }
-    }
-}
-
 /// A record that needs a person, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordTrouble {
@@ -156,13 +145,6 @@ pub fn record_named(path: &str, place: &str, id: &str, problem: &str) -> String 
     };
     format!("record {place}{id} of {path}: {problem}")
 }
-
-/// What a person does about records that are no good.
-pub const MEND: &str = "`git muster fsck` names each such record, `git muster fsck --mend` sets it aside; or correct it in a clone of the hub and push that";
-
-/// The same about tokens that were never given.
-pub const MEND_TOKEN: &str =
-    "nobody claims or takes it after that; `git muster fsck --mend` has its tokens go on from a possible one";
 
 fn shown(id: &str) -> String {
     let cut: String = id.chars().take(SHOWN_LENGTH_MAX).collect();
@@ -496,29 +478,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_does_about_a_record_depends_on_what_is_wrong_with_it() {
+    fn what_is_wrong_with_a_record_is_told_with_its_place() {
         use crate::domain::lease::TOKEN_MAX;
         let text = format!(
             r#"{{"jobs": [null, {{"id":"a"}}, {{"id":"b","token":{TOKEN_MAX}}}, null, {{}}, {{"id":"c","token":{TOKEN_MAX}}}]}}"#
         );
-        let told: Vec<(Fault, &str, String)> = jobs(text.as_bytes())
-            .troubles()
-            .into_iter()
-            .map(|one| (one.fault, one.fault.mend(), one.place))
-            .collect();
-        let at = |fault, mend, place: usize| (fault, mend, format!("jobs[{place}]"));
+        let told: Vec<(Fault, String)> =
+            jobs(text.as_bytes()).troubles().into_iter().map(|one| (one.fault, one.place)).collect();
+        let at = |fault, place: usize| (fault, format!("jobs[{place}]"));
         assert_eq!(
             told,
             [
-                at(Fault::Unreadable, MEND, 0),
-                at(Fault::Unreadable, MEND, 3),
-                at(Fault::Id, MEND, 4),
-                at(Fault::Token, MEND_TOKEN, 2),
-                at(Fault::Token, MEND_TOKEN, 5),
+                at(Fault::Unreadable, 0),
+                at(Fault::Unreadable, 3),
+                at(Fault::Id, 4),
+                at(Fault::Token, 2),
+                at(Fault::Token, 5),
             ]
         );
-        for fault in [Fault::Unreadable, Fault::Id, Fault::Doubled] {
-            assert_eq!(fault.mend(), MEND, "{fault:?}");
-        }
     }
 }

@@ -88,8 +88,8 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
-    note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
-      hint: the folder is what counts
+    note: bob/status.json: it lies in the directory of `bob` and names `ada` (other-server)
+      hint: the directory is what counts
     1 error, 0 warnings, 2 notes in 11 documents on 1 branch
     [exit status: 1]
     ada$ git muster fsck --history
@@ -107,8 +107,8 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: both may believe that they hold it: `git muster lock steal deploy --reason REASON --force` gives it a new token
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
-    note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
-      hint: the folder is what counts
+    note: bob/status.json: it lies in the directory of `bob` and names `ada` (other-server)
+      hint: the directory is what counts
     note: coordination/locks.json: locks.cron: lock `cron` was taken by `bob` without a token, as older writers do (taken-without-token)
       by hand in [COMMIT] [TIME] support: tidy up
     1 commit made by hand, the newest first:
@@ -140,7 +140,7 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       "place":"locks.cron","what":"lock `cron` is held without a token",
       "hint":"an older writer took it: it is respected, and nothing fences off its holder"},
       {"severity":"note","kind":"other-server","path":"bob/status.json",
-      "what":"it lies in the folder of `bob` and names `ada`","hint":"the folder is what counts"},
+      "what":"it lies in the directory of `bob` and names `ada`","hint":"the directory is what counts"},
       {"severity":"note","kind":"taken-without-token","path":"coordination/locks.json",
       "place":"locks.cron","what":"lock `cron` was taken by `bob` without a token, as older writers do",
       "commit":{"id":"[COMMIT]","author":"support","at":"[TIME]","subject":"tidy up","by_hand":true}}],
@@ -152,15 +152,15 @@ fn what_a_hand_broke_is_told_with_the_hand() {
       hint: `git muster import --check` shows what of it is mended and what is taken from the history, and `git muster import` does it; or mend it in a clone of the hub and push it: `git log -p -- bob/heartbeat.json` there shows who changed it
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
-    note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
-      hint: the folder is what counts
+    note: bob/status.json: it lies in the directory of `bob` and names `ada` (other-server)
+      hint: the directory is what counts
     1 error, 0 warnings, 2 notes in 11 documents on 1 branch, and 8 commits with 7 operations
     [exit status: 1]
     ada$ git muster fsck --history --since [COMMIT]
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
-    note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
-      hint: the folder is what counts
+    note: bob/status.json: it lies in the directory of `bob` and names `ada` (other-server)
+      hint: the directory is what counts
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: mend
     0 errors, 0 warnings, 2 notes in 11 documents on 1 branch, and 9 commits with 7 operations
@@ -168,8 +168,8 @@ fn what_a_hand_broke_is_told_with_the_hand() {
     ada$ git muster fsck --history --since [COMMIT] --fail-on note
     note: coordination/locks.json: locks.cron: lock `cron` is held without a token (held-without-token)
       hint: an older writer took it: it is respected, and nothing fences off its holder
-    note: bob/status.json: it lies in the folder of `bob` and names `ada` (other-server)
-      hint: the folder is what counts
+    note: bob/status.json: it lies in the directory of `bob` and names `ada` (other-server)
+      hint: the directory is what counts
     1 commit made by hand, the newest first:
       [COMMIT] [TIME] support: mend
     0 errors, 0 warnings, 2 notes in 11 documents on 1 branch, and 9 commits with 7 operations

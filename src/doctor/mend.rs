@@ -80,10 +80,10 @@ fn settle(patient: &Patient, is_real: bool) -> Told {
                 });
             }
             TakenEntry::Unlockable(why) => {
-                told.push((false, format!("operation {id} cannot be taken up: {why}")))
+                told.push((false, format!("operation {id} cannot be taken up: {why}")));
             }
             TakenEntry::UnderWay => {
-                told.push((false, format!("operation {id} is under way in another process")))
+                told.push((false, format!("operation {id} is under way in another process")));
             }
             TakenEntry::Missing => {}
         }

@@ -216,6 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of cases")]
     fn a_bad_branch_is_told_with_what_removes_it() {
         for (branch, flaw, hub, server, command) in [
             (

@@ -227,7 +227,7 @@ pub(super) fn of_pause(change: &RecordChange<'_, Pause>, out: &mut dyn FnMut(Cha
             }
         }
         RecordChange::Archived(pause, _) | RecordChange::Removed(pause) => {
-            out(ChangeKind::PauseEnded(paused(pause)))
+            out(ChangeKind::PauseEnded(paused(pause)));
         }
     }
 }

@@ -58,7 +58,7 @@ fn judge(before: &Message, after: &Message, found: &mut Vec<Finding>) {
     }
     let lost = |was: &[Mark], is: &[Mark]| -> Option<String> {
         let by: HashSet<&str> = is.iter().map(|mark| &*mark.by).collect();
-        was.iter().find(|mark| !by.contains(&*mark.by)).map(|mark| mark.by.to_string())
+        was.iter().find(|mark| !by.contains(&*mark.by)).map(|mark| mark.by.clone())
     };
     let unread = if let Some(by) = lost(&before.acknowledged_by, &after.acknowledged_by) {
         Unread::Acknowledged(by)

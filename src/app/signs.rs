@@ -52,7 +52,7 @@ impl Heartbeats {
         signs
     }
 
-    /// [`Signs::judge`] for who leaves no trace.
+    /// [`Heartbeats::judge`] for who leaves no trace.
     #[must_use]
     pub fn look(
         machine: &Machine,
@@ -64,7 +64,7 @@ impl Heartbeats {
         Self::compare(seen, &mut Observations::recall(machine), place, me, now)
     }
 
-    /// [`Signs::judge`] by what was `observed` before, which is kept by whoever has it.
+    /// [`Heartbeats::judge`] by what was `observed` before, which is kept by whoever has it.
     pub(super) fn compare(
         seen: HashMap<ServerName, SeenBeats>,
         observed: &mut Observations,

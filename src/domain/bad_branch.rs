@@ -19,7 +19,7 @@ pub enum BranchFault {
     Missing,
     /// It leads to a commit of which the hub has lost a part.
     Incomplete,
-    /// It or another beside it is [`Flaw::Incomplete`], and there was no time to tell which.
+    /// It or another beside it is [`BranchFault::Incomplete`], and there was no time to tell which.
     Untold,
     /// It leads to something that is no commit.
     NotACommit,

@@ -2,7 +2,7 @@
 //!
 //! Reads an object with the records under one key, or, as some writers leave behind, a bare list.
 //! Writes the object. Records that were not touched keep their bytes, and so does everything else
-//! that stands beside them. A record that cannot be read stops no other: see [`Broken`].
+//! that stands beside them. A record that cannot be read stops no other: see [`BrokenRecord`].
 
 use super::json::{self, DOCUMENT_BYTES_MAX, DocumentError};
 use super::record::{Record, View};

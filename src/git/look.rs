@@ -1,7 +1,7 @@
 //! A look at a hub that leaves no trace: no copy is made or brought up to date, no lock is taken.
 //!
 //! A hub that is opened in place is read in place. Any other is fetched, one commit deep, into a
-//! folder among the temporary files that goes with the [`Look`]; nothing of it is kept, and nothing
+//! folder among the temporary files that goes with the [`HubProbe`]; nothing of it is kept, and nothing
 //! is ever sent. What a sound copy or the clone around holds already is read from there.
 
 use super::bad_refs::{self, BadRefs, Before, FetchedRefs, Groups};

@@ -6,6 +6,27 @@ use insta::assert_snapshot;
 use serde_json::json;
 use std::fs;
 
+/// The example of the help, in a shell: the server that comes second must not take `done` for `do`.
+#[test]
+fn the_example_of_once_runs_the_task_on_one_server() {
+    let (_fleet, ada, bob) = two_servers();
+    let help = ada.run(["once", "do", "--help"]).success().stdout().to_owned();
+    let example: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Example"))
+        .skip(1)
+        .take_while(|line| !line.trim().is_empty())
+        .collect();
+    assert!(example.len() > 3, "{help}");
+    let script = example.join("\n").replace("./migrate", "echo migrated");
+    let path = std::path::Path::new(env!("CARGO_BIN_EXE_git-muster")).parent().unwrap();
+    let path = format!("{}:{}", path.display(), std::env::var("PATH").unwrap());
+    let runs =
+        [&ada, &bob].map(|host| host.program("sh").args(["-c", &script]).env("PATH", &path).run().success());
+    assert!(runs[0].stdout().contains("migrated") && !runs[1].stdout().contains("migrated"), "{runs:?}");
+    assert!(runs[1].stdout().contains("another server did it"), "{runs:?}");
+}
+
 #[test]
 fn a_thing_done_once_is_done_by_one() {
     let (_fleet, ada, bob) = two_servers();

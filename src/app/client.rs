@@ -13,7 +13,7 @@ use crate::app::observations::Observations;
 use crate::app::session::{Session, SessionKey};
 use crate::app::stale::{RestoredDocuments, UndoneWrites};
 use crate::app::submit::{self, AnswerWithBeat, HubRef, KeepFor, submit, submit_with};
-use crate::app::watch::Watch;
+use crate::app::takeover::Watch;
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Abort, Ledger, LedgerError, Outcome, Snapshot};

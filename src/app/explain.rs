@@ -3,7 +3,7 @@
 use crate::app::documents::{SeenBeats, server_names};
 use crate::app::observations::Observations;
 use crate::app::signs::{Heartbeats, seen_of};
-use crate::app::watch::{held_assignment, ripe_until_now};
+use crate::app::takeover::{held_assignment, ripe_until_now};
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::domain::lock::Lock;

@@ -31,4 +31,4 @@ pub mod signs;
 pub mod stale;
 pub mod standing;
 pub mod submit;
-pub mod watch;
+pub mod takeover;

@@ -5,7 +5,7 @@
 
 use crate::app::documents::{SeenBeats, seen_beats};
 use crate::app::observations::Observations;
-use crate::app::watch::compare_beats;
+use crate::app::takeover::compare_beats;
 use crate::domain::clocks::{ClockChange, OwnClock, age};
 use crate::domain::heartbeat::{Freshness, WorkerStopped};
 use crate::domain::id::ServerName;

@@ -16,7 +16,7 @@ use crate::app::journal;
 use crate::app::session::Session;
 use crate::app::stale::UndoneWrites;
 use crate::app::submit::KeepFor;
-use crate::app::watch::Watch;
+use crate::app::takeover::Watch;
 use crate::domain::code::Code;
 use crate::domain::id::{LockName, ServerName};
 use crate::domain::shell::quoted;

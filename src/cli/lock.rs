@@ -13,7 +13,7 @@ use crate::app::flows::PollPause;
 use crate::app::flows::acquire::{AcquireFlow, Event, Step};
 use crate::app::observations::Observations;
 use crate::app::queries::locks::{ListLocks, Locks, OneLock, ShowLock, ShownLock};
-use crate::app::watch::glance_at;
+use crate::app::takeover::glance_at;
 use crate::domain::code::Code;
 use crate::domain::id::LockName;
 use crate::domain::lock::{Lock, LockRequest};

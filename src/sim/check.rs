@@ -421,7 +421,7 @@ mod tests {
     use crate::app::commands::job_step::{Change, ChangeJob, Step, StepJob};
     use crate::app::commands::lock::{AcquireLock, MarkDone, ReleaseLock};
     use crate::app::commands::message::{MarkAs, MarkMessages};
-    use crate::app::commands::rescue::LostClaim;
+    use crate::app::commands::reclaim::LostClaim;
     use crate::domain::id::{JobId, LockName, ServerName};
     use crate::domain::job::{AttemptResult, Claimant, FailReason};
     use crate::domain::lock::LockRequest;

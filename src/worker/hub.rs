@@ -11,7 +11,7 @@ use crate::app::flows::session::{Event, Sender, SessionFlow, Step};
 use crate::app::journal::KeepError;
 use crate::app::session::{Session, SessionKey};
 use crate::app::submit::HubRef;
-use crate::app::watch::Watch;
+use crate::app::takeover::Watch;
 use crate::domain::heartbeat::{Beat, INTERVAL_ASSUMED, LEASE_INTERVALS};
 use crate::domain::id::{OpId, ServerName};
 use crate::domain::refusal::Refusal;

@@ -1,7 +1,7 @@
 //! What the dispatcher looks for in the hub.
 
 use crate::app::commands::job_step::{Step, StepJob};
-use crate::app::commands::rescue::WatchedClaim;
+use crate::app::commands::reclaim::WatchedClaim;
 use crate::app::flows::claim::HubView;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};

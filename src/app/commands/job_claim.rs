@@ -2,7 +2,7 @@
 
 use crate::app::commands::WriteCommand;
 use crate::app::commands::job_step::existing;
-use crate::app::commands::rescue::{LostClaim, rescue};
+use crate::app::commands::reclaim::{LostClaim, rescue};
 use crate::app::documents;
 use crate::domain::allow::Allow;
 use crate::domain::id::{JobId, ServerName};

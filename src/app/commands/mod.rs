@@ -16,8 +16,8 @@ pub mod lock;
 pub mod mend;
 pub mod message;
 pub mod pause;
+pub mod reclaim;
 pub mod removal;
-pub mod rescue;
 pub mod server;
 pub mod status;
 
@@ -232,7 +232,7 @@ operations! {
     ClaimJobs(job_claim::ClaimJobs),
     StepJob(job_step::StepJob),
     ChangeJob(job_step::ChangeJob),
-    RescueJobs(rescue::ReclaimJobs),
+    RescueJobs(reclaim::ReclaimJobs),
     AcquireLock(lock::AcquireLock),
     RenewLock(lock::RenewLock),
     ReleaseLock(lock::ReleaseLock),

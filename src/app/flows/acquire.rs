@@ -2,7 +2,7 @@
 
 use super::{Failure, PollPause, WaitLimit};
 use crate::app::commands::lock::AcquireLock;
-use crate::app::watch::{Watch, WatchedLock};
+use crate::app::takeover::{Watch, WatchedLock};
 use crate::domain::code::Class;
 use crate::domain::id::LockName;
 use crate::domain::lease::trust;

@@ -9,8 +9,8 @@ mod tests;
 
 use super::{Failure, PollPause, WaitLimit};
 use crate::app::commands::job_claim::{ClaimJobs, is_over};
-use crate::app::commands::rescue::{ReclaimJobs, WatchedClaim, watched_claims};
-use crate::app::watch::{Watch, WatchedLock, held_assignment};
+use crate::app::commands::reclaim::{ReclaimJobs, WatchedClaim, watched_claims};
+use crate::app::takeover::{Watch, WatchedLock, held_assignment};
 use crate::domain::code::Class;
 use crate::domain::id::{JobId, ServerName};
 use crate::domain::job::{Claimant, Job};

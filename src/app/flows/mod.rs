@@ -2,7 +2,7 @@
 //!
 //! Each is a state machine that is told what happened and says what to do next. Nothing here does input or
 //! output, reads a clock or waits: `now` is the time since boot of this host, and what it has watched is
-//! handed in ([`Watch`](crate::app::watch::Watch)). Whoever drives one reads and writes by a
+//! handed in ([`Watch`](crate::app::takeover::Watch)). Whoever drives one reads and writes by a
 //! [`Client`](crate::app::client::Client), at its own pace: a command sleeps, a worker goes on with its
 //! schedule, the simulator lets others run. So what the simulator proves is what ships.
 //!

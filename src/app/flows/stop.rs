@@ -5,8 +5,8 @@
 
 use super::{PollPause, WaitLimit};
 use crate::app::commands::job_step::ChangeJob;
-use crate::app::commands::rescue::{WatchedSession, session_of};
-use crate::app::watch::Watch;
+use crate::app::commands::reclaim::{WatchedSession, session_of};
+use crate::app::takeover::Watch;
 use crate::domain::id::ServerName;
 use crate::domain::job::{Job, JobStatus};
 use crate::ledger::{Abort, Documents};

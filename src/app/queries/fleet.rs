@@ -7,7 +7,7 @@ use super::servers::unknown;
 use crate::app::documents::SeenBeats;
 use crate::app::observations::Observations;
 use crate::app::signs::{Heartbeats, seen_of};
-use crate::app::watch::ripe_until_now;
+use crate::app::takeover::ripe_until_now;
 use crate::domain::heartbeat::Freshness;
 use crate::domain::id::ServerName;
 use crate::domain::job::Job;

@@ -3,7 +3,7 @@
 use super::reporting::LOG_PAUSE_SAVING;
 use super::{Dispatcher, WorkerError};
 use crate::app::commands::job_claim::{ByWorker, ClaimJobs};
-use crate::app::commands::rescue::ReclaimJobs;
+use crate::app::commands::reclaim::ReclaimJobs;
 use crate::app::flows::Failure;
 use crate::app::flows::claim::{ClaimFlow, Event, HubView, Poll, Step, WaitReason as Wait};
 use crate::domain::id::JobId;

@@ -1,10 +1,10 @@
-//! Who watches whom: what a host that wants something looks at, and what it has seen unchanged for
-//! long enough to take it over.
+//! Where it is decided that a lock is taken over or a job reclaimed: what a machine that wants something
+//! watches, and what it has seen unchanged for the whole takeover delay.
 //!
-//! The rule itself is in `domain/lock.rs`: only the own boot clock counts, from when the own eyes
-//! saw that exact version. Here it is asked of the documents, after the hub was.
+//! How long that is stands in `domain/lease.rs`. Only this machine's boot clock counts, from when it saw that
+//! exact version itself. Here it is asked of the documents, after the hub was.
 
-use crate::app::commands::rescue::{LostClaim, WatchedClaim, WatchedSession};
+use crate::app::commands::reclaim::{LostClaim, WatchedClaim, WatchedSession};
 use crate::app::observations::Observations;
 use crate::domain::clocks::{ClockChange, HeartbeatTime, OwnClock, own_clock};
 use crate::domain::heartbeat::Heartbeat;

@@ -19,7 +19,9 @@ pub enum OnceCommand {
     #[command(after_help = "Example:
   answer=$(git muster once do migrate-2026 --wait 15m) &&
   case $answer in
-    'do '*) ./migrate && git muster once done migrate-2026 --token \"${answer#do }\" ;;
+    'do '*)
+      ./migrate &&
+      git muster once done migrate-2026 --token \"${answer#do }\" ;;
     done) echo 'another server did it' ;;
   esac
 

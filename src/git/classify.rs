@@ -259,10 +259,8 @@ fn judge_ref(line: &str, compared: &[&str], stderr: &str) -> Option<Publication>
     let target = refs.rsplit(':').next().unwrap_or(refs);
     match flag {
         flag if MOVED.contains(&flag) => Some(Publication::Applied),
-        // It was to stay where it is.
-        "=" if target.strip_prefix("refs/heads/").is_some_and(|branch| compared.contains(&branch)) => {
-            Some(Publication::Applied)
-        }
+        // It was to stay where it is, which says nothing of what was to move.
+        "=" if target.strip_prefix("refs/heads/").is_some_and(|branch| compared.contains(&branch)) => None,
         "=" => Some(Publication::Unknown("up to date".to_owned())),
         "!" => Some(judge_rejection(summary, target, stderr)),
         _ if flag.chars().count() == 1 => Some(Publication::Unknown(one_line(summary))),

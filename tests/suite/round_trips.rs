@@ -93,3 +93,16 @@ fn a_heartbeat_for_a_claim_that_was_lost_meanwhile_is_refused() {
     assert_eq!(beat(), before, "nothing of it is written");
     inspect::assert_hub_is_sound(counted.fleet.hub());
 }
+
+#[test]
+fn a_heartbeat_for_a_claim_that_the_hub_refuses_is_refused_and_not_unknown() {
+    let counted = Counted::new();
+    let id = counted.add(&counted.host);
+    counted.host.run(["heartbeat"]).success();
+    counted.host.run(["job", "claim", &id]).success();
+    let hook = counted.fleet.hub().path().join("hooks/update");
+    fs::write(&hook, "#!/bin/sh\ncase $1 in refs/heads/heartbeat-*) exit 1;; esac\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    counted.host.run(["job", "heartbeat", &id, "--token", "1"]).code(4);
+    assert_eq!(counted.host.unsettled(), serde_json::json!([]));
+}

@@ -175,7 +175,14 @@ fn every_line_of_a_push_has_its_verdict() {
         assert_eq!(judge_ref(line, &[], ""), verdict, "{line}");
     }
     let stays = "=\ta:refs/heads/main\t[up to date]";
-    assert_eq!(judge_ref(stays, &["main"], ""), Some(Publication::Applied), "it was to stay");
+    assert_eq!(judge_ref(stays, &["main"], ""), None, "it was to stay");
+    let told = |rest: &str| {
+        let stdout = format!("To hub\n{stays}\n{rest}\nDone\n");
+        classify_push((&["heartbeat-a"], &["main"]), Some(i32::from(rest.starts_with('!'))), &stdout, "")
+    };
+    assert_eq!(told("+\ta:refs/heads/heartbeat-a\t1...2 (forced update)"), Publication::Applied);
+    let declined = told("!\ta:refs/heads/heartbeat-a\t[remote rejected] (hook declined)");
+    assert!(matches!(declined, Publication::Denied(_)), "{declined:?}");
     assert_eq!(judge_ref(stays, &["heartbeat-a"], ""), Some(unknown("up to date")));
     let applied = || vec![Publication::Applied, Publication::Applied];
     assert_eq!(combine(applied(), true), Publication::Applied);

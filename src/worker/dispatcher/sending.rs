@@ -86,6 +86,14 @@ impl Dispatcher<'_> {
             // A hub may take each branch by itself and not all together.
             self.combines = false;
         }
+        // Nor may what goes along keep the report of the one job out: what did not arrive is sent by itself next.
+        let has_more = has_logs || sign != SignOfLife::None;
+        if self.is_of_one_job()
+            && has_more
+            && !matches!(&written, Ok(WriteResult::Done(_) | WriteResult::Refused(_)))
+        {
+            self.combines = false;
+        }
         if let Some(has_ended) = self.hub.take_beaten() {
             self.beaten(has_ended);
         }
